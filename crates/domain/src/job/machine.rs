@@ -1,0 +1,338 @@
+//! The state machine. The table that [`apply`] amounts to is kept in `transitions.txt` and reviewed as text.
+
+use std::time::Duration;
+
+use super::event::Event;
+use super::lease::{Lease, Run};
+use super::outcome::{AttemptReport, FailReason, Outcome, OutcomeStatus};
+use super::state::{JobState, StateName, StopReason};
+use super::{EventKind, Job};
+use crate::id::AttemptNumber;
+use crate::time::Timestamp;
+
+/// What an event makes of a job: the parts of the row that change, and what is to be done once they are durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The new state.
+    pub state: JobState,
+    /// Number of the newest attempt.
+    pub attempt: AttemptNumber,
+    /// Attempts that ran and failed.
+    pub failures: u32,
+    /// When the first attempt began to run.
+    pub started_at: Option<Timestamp>,
+    /// What is to be done after the commit, in this order. Each is repeatable or fenced by its token.
+    pub effects: Vec<Effect>,
+}
+
+/// Something to be done because a job changed, never before the change is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The queue has a job that can be claimed.
+    Ready,
+    /// A job falls due at this instant.
+    Timer(Timestamp),
+    /// The attempt must be stopped. The state `stopping` keeps it wanted until the stop is proved.
+    Stop(AttemptNumber),
+    /// Capacity became free.
+    Freed,
+    /// Jobs that wait for this one must be told. Kept in the outbox until all were.
+    Settle,
+    /// A success took this long: remember it for estimates.
+    Learn(Duration),
+}
+
+/// Why an event changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The job has ended; nothing changes it.
+    #[error("the job is already finished")]
+    Finished,
+    /// The event does not belong to this state.
+    #[error("a job that is {state} cannot take `{}`", event.as_str())]
+    NotNow {
+        /// Where the job stands.
+        state: StateName,
+        /// What was tried.
+        event: EventKind,
+    },
+    /// The caller's attempt does not hold the lease, or never did.
+    #[error("attempt {token} does not hold the lease; the newest attempt is {newest}")]
+    LeaseLost {
+        /// The caller's token.
+        token: AttemptNumber,
+        /// The newest attempt of the job.
+        newest: AttemptNumber,
+    },
+    /// The question is not one that the job waits for.
+    #[error("the job does not wait for this question")]
+    OtherQuestion,
+    /// What was asked for is already so.
+    #[error("nothing is left to do: it was asked for before")]
+    Already,
+    /// The time has not come yet.
+    #[error("not due before {0}")]
+    NotDue(Timestamp),
+}
+
+/// The state in which a job begins, and what is to be done about it.
+///
+/// `after_left` counts the jobs it still waits for.
+pub fn initial_state(not_before: Option<Timestamp>, after_left: u32, now: Timestamp) -> (JobState, Vec<Effect>) {
+    match not_before.filter(|&at| at > now) {
+        None if after_left == 0 => (JobState::Queued, vec![Effect::Ready]),
+        Some(at) if after_left == 0 => (JobState::Waiting { until: Some(at), after_left }, vec![Effect::Timer(at)]),
+        until => (JobState::Waiting { until, after_left }, vec![]),
+    }
+}
+
+/// The only place where a job changes state. Decides and does nothing else.
+///
+/// # Errors
+/// The reason why the event changes nothing. In particular no event changes a finished job, and no report counts
+/// unless its token is that of the live lease.
+///
+/// Source: the state table in `ARCHITECTURE.md`.
+pub fn apply(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
+    let kind = event.kind();
+    let state = job.state.name();
+    let not_now = || Err(Refusal::NotNow { state, event: kind });
+    if state == StateName::Finished {
+        return Err(Refusal::Finished);
+    }
+    check_token(job, &event)?;
+    match event {
+        Event::Approved { question, .. } => approved(job, question, now),
+        Event::Denied { question, reason, .. } => {
+            check_held(job, question)?;
+            let message = reason.map_or("denied".into(), |reason| format!("denied: {reason}"));
+            Ok(finish(job, Outcome::failed(FailReason::Denied, message), now))
+        }
+        Event::Unanswered { question } if state == StateName::Held => {
+            check_held(job, question)?;
+            Ok(finish(job, Outcome::failed(FailReason::Unanswered, "nobody answered in time"), now))
+        }
+        Event::Answered { question } | Event::Unanswered { question } => answered(job, question),
+        Event::Due => due(job, now),
+        Event::DependencySucceeded { .. } => dependency_succeeded(job, now),
+        Event::DependencyFailed { on } => match &job.state {
+            JobState::Held { after_left: 1.., .. } | JobState::Waiting { after_left: 1.., .. } => {
+                let message = format!("{on}, which it waits for, did not succeed");
+                let outcome = Outcome { cause: Some(on), ..Outcome::failed(FailReason::Blocked, message) };
+                Ok(finish(job, outcome, now))
+            }
+            _ => not_now(),
+        },
+        Event::Claimed { lease } => match state {
+            StateName::Queued => claimed(job, lease),
+            _ => not_now(),
+        },
+        Event::GivenBack { .. } => match &job.state {
+            JobState::Claimed { .. } => Ok(stay(job, JobState::Queued, vec![Effect::Freed, Effect::Ready])),
+            JobState::Stopping { run: None, why: StopReason::Cancelled { reason }, .. } => {
+                Ok(finish(job, Outcome::cancelled(reason.clone()), now))
+            }
+            _ => not_now(),
+        },
+        Event::Started { process, deadline_at, .. } => match &job.state {
+            JobState::Claimed { lease } => {
+                let run = Run { started_at: now, process, deadline_at };
+                Ok(begin(job, JobState::Running { lease: lease.clone(), run }, now))
+            }
+            JobState::Stopping { lease, run: None, why } => {
+                let run = Some(Run { started_at: now, process, deadline_at });
+                let mut step = begin(job, JobState::Stopping { lease: lease.clone(), run, why: why.clone() }, now);
+                step.effects.push(Effect::Stop(job.attempt));
+                Ok(step)
+            }
+            _ => not_now(),
+        },
+        Event::Renewed { until, .. } => Ok(renewed(job, until)),
+        Event::Asked { question, .. } => asked(job, question),
+        Event::CancelRequested { reason, .. } => cancel_requested(job, reason, now),
+        Event::DeadlinePassed { .. } => match &job.state {
+            JobState::Running { lease, run } | JobState::Asking { lease, run, .. } => {
+                Ok(stop(job, lease, Some(run.clone()), StopReason::Deadline))
+            }
+            JobState::Stopping { .. } => Err(Refusal::Already),
+            _ => not_now(),
+        },
+        Event::Ended { report, .. } => Ok(ended(job, report, now)),
+        Event::Lost { message, report, .. } => Ok(lost(job, message, report, now)),
+    }
+}
+
+/// Refuses reports that do not come from the holder of the live lease (design rule 5).
+fn check_token(job: &Job, event: &Event) -> Result<(), Refusal> {
+    let (Event::GivenBack { token, .. }
+    | Event::Started { token, .. }
+    | Event::Renewed { token, .. }
+    | Event::Asked { token, .. }
+    | Event::DeadlinePassed { token }
+    | Event::Ended { token, .. }
+    | Event::Lost { token, .. }) = event
+    else {
+        return Ok(());
+    };
+    match job.state.lease() {
+        Some(lease) if lease.token == *token => Ok(()),
+        _ => Err(Refusal::LeaseLost { token: *token, newest: job.attempt }),
+    }
+}
+
+fn check_held(job: &Job, asked: crate::id::QuestionId) -> Result<(), Refusal> {
+    match &job.state {
+        JobState::Held { question, .. } if *question == asked => Ok(()),
+        _ => Err(Refusal::OtherQuestion),
+    }
+}
+
+fn stay(job: &Job, state: JobState, effects: Vec<Effect>) -> Step {
+    Step { state, attempt: job.attempt, failures: job.failures, started_at: job.started_at, effects }
+}
+
+fn begin(job: &Job, state: JobState, now: Timestamp) -> Step {
+    Step { started_at: job.started_at.or(Some(now)), ..stay(job, state, vec![]) }
+}
+
+fn finish(job: &Job, outcome: Outcome, now: Timestamp) -> Step {
+    let mut effects = vec![];
+    if job.state.name().is_live() {
+        effects.push(Effect::Freed);
+    }
+    if let (OutcomeStatus::Succeeded, Some(report)) = (outcome.status, &outcome.report) {
+        effects.push(Effect::Learn(report.ran));
+    }
+    effects.push(Effect::Settle);
+    let at = job.started_at.map_or(now, |started| now.max(started));
+    stay(job, JobState::Finished { outcome, at }, effects)
+}
+
+fn approved(job: &Job, asked: crate::id::QuestionId, now: Timestamp) -> Result<Step, Refusal> {
+    check_held(job, asked)?;
+    let JobState::Held { not_before, after_left, .. } = &job.state else { return Err(Refusal::OtherQuestion) };
+    let (state, effects) = initial_state(*not_before, *after_left, now);
+    Ok(stay(job, state, effects))
+}
+
+fn due(job: &Job, now: Timestamp) -> Result<Step, Refusal> {
+    match &job.state {
+        JobState::Waiting { until: Some(until), after_left: 0 } if *until > now => Err(Refusal::NotDue(*until)),
+        JobState::Waiting { after_left: 0, .. } => Ok(stay(job, JobState::Queued, vec![Effect::Ready])),
+        state => Err(Refusal::NotNow { state: state.name(), event: EventKind::Due }),
+    }
+}
+
+fn dependency_succeeded(job: &Job, now: Timestamp) -> Result<Step, Refusal> {
+    match &job.state {
+        JobState::Waiting { until, after_left } if *after_left > 0 => {
+            let (state, effects) = initial_state(*until, after_left - 1, now);
+            Ok(stay(job, state, effects))
+        }
+        JobState::Held { question, not_before, after_left } if *after_left > 0 => {
+            let (question, not_before, after_left) = (*question, *not_before, after_left - 1);
+            Ok(stay(job, JobState::Held { question, not_before, after_left }, vec![]))
+        }
+        state => Err(Refusal::NotNow { state: state.name(), event: EventKind::DependencySucceeded }),
+    }
+}
+
+fn claimed(job: &Job, lease: Lease) -> Result<Step, Refusal> {
+    if lease.token != job.attempt.next() {
+        return Err(Refusal::LeaseLost { token: lease.token, newest: job.attempt });
+    }
+    let attempt = lease.token;
+    Ok(Step { attempt, ..stay(job, JobState::Claimed { lease }, vec![]) })
+}
+
+fn renewed(job: &Job, until: Timestamp) -> Step {
+    let mut state = job.state.clone();
+    if let JobState::Claimed { lease }
+    | JobState::Running { lease, .. }
+    | JobState::Asking { lease, .. }
+    | JobState::Stopping { lease, .. } = &mut state
+    {
+        lease.until = lease.until.max(until);
+    }
+    stay(job, state, vec![])
+}
+
+fn asked(job: &Job, question: crate::id::QuestionId) -> Result<Step, Refusal> {
+    let (lease, run, mut open) = match &job.state {
+        JobState::Running { lease, run } => (lease, run, vec![]),
+        JobState::Asking { open, .. } if open.contains(&question) => return Err(Refusal::Already),
+        JobState::Asking { lease, run, open } => (lease, run, open.clone()),
+        state => return Err(Refusal::NotNow { state: state.name(), event: EventKind::Asked }),
+    };
+    open.push(question);
+    Ok(stay(job, JobState::Asking { lease: lease.clone(), run: run.clone(), open }, vec![]))
+}
+
+fn answered(job: &Job, question: crate::id::QuestionId) -> Result<Step, Refusal> {
+    let JobState::Asking { lease, run, open } = &job.state else { return Err(Refusal::OtherQuestion) };
+    if !open.contains(&question) {
+        return Err(Refusal::OtherQuestion);
+    }
+    let open: Vec<_> = open.iter().copied().filter(|other| *other != question).collect();
+    let (lease, run) = (lease.clone(), run.clone());
+    let state = if open.is_empty() { JobState::Running { lease, run } } else { JobState::Asking { lease, run, open } };
+    Ok(stay(job, state, vec![]))
+}
+
+fn cancel_requested(job: &Job, reason: Option<String>, now: Timestamp) -> Result<Step, Refusal> {
+    let why = StopReason::Cancelled { reason: reason.clone() };
+    match &job.state {
+        JobState::Held { .. } | JobState::Waiting { .. } | JobState::Queued => {
+            Ok(finish(job, Outcome::cancelled(reason), now))
+        }
+        JobState::Claimed { lease } => Ok(stop(job, lease, None, why)),
+        JobState::Running { lease, run } | JobState::Asking { lease, run, .. } => {
+            Ok(stop(job, lease, Some(run.clone()), why))
+        }
+        JobState::Stopping { .. } => Err(Refusal::Already),
+        JobState::Finished { .. } => Err(Refusal::Finished),
+    }
+}
+
+fn stop(job: &Job, lease: &Lease, run: Option<Run>, why: StopReason) -> Step {
+    stay(job, JobState::Stopping { lease: lease.clone(), run, why }, vec![Effect::Stop(job.attempt)])
+}
+
+/// The end of the attempt was seen. If it had been ordered, what really happened wins when it came first.
+fn ended(job: &Job, report: AttemptReport, now: Timestamp) -> Step {
+    let started_at = job.started_at.or(report.spawn_error.is_none().then_some(report.started_at));
+    let step = match &job.state {
+        JobState::Stopping { why: StopReason::Cancelled { reason }, .. } => {
+            let outcome = match report.stopped {
+                true => Outcome::cancelled(reason.clone()).with_report(Some(report)),
+                false => report.into_outcome(),
+            };
+            finish(job, outcome, now)
+        }
+        JobState::Stopping { why: StopReason::Deadline, .. } if report.stopped => {
+            fail_or_retry(job, AttemptReport { deadline_passed: true, ..report }.into_outcome(), now)
+        }
+        _ => fail_or_retry(job, report.into_outcome(), now),
+    };
+    Step { started_at, ..step }
+}
+
+fn lost(job: &Job, message: String, report: Option<AttemptReport>, now: Timestamp) -> Step {
+    match &job.state {
+        JobState::Stopping { why: StopReason::Cancelled { reason }, .. } => {
+            finish(job, Outcome::cancelled(reason.clone()).with_report(report), now)
+        }
+        _ => fail_or_retry(job, Outcome::failed(FailReason::Lost, message).with_report(report), now),
+    }
+}
+
+fn fail_or_retry(job: &Job, outcome: Outcome, now: Timestamp) -> Step {
+    let Some(reason) = outcome.reason else { return finish(job, outcome, now) };
+    let failures = job.failures.saturating_add(1);
+    if !job.retry.allows(failures, reason) {
+        return Step { failures, ..finish(job, outcome, now) };
+    }
+    let until = now.plus(job.retry.wait_after(failures, job.number.0));
+    let state = JobState::Waiting { until: Some(until), after_left: 0 };
+    Step { failures, ..stay(job, state, vec![Effect::Freed, Effect::Timer(until)]) }
+}

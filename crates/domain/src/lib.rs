@@ -1,0 +1,22 @@
+//! What a job *is*: ids, states, transitions, retries, estimates, faults, and the storage port.
+//!
+//! Nothing here reads a clock, the environment or randomness, and nothing does I/O: the time and new
+//! ids come in as arguments. A module uses only what stands above it in this list.
+
+pub mod access;
+pub mod estimate;
+pub mod fault;
+pub mod id;
+pub mod job;
+pub mod poll;
+pub mod store;
+pub mod time;
+
+#[cfg(test)]
+mod tests;
+
+pub use access::{Conversation, Principal, PrincipalClass};
+pub use fault::{Fault, FaultCode};
+pub use id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
+pub use job::{Job, JobState, Outcome};
+pub use time::Timestamp;

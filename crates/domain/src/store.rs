@@ -1,0 +1,364 @@
+//! The storage port: what the engine asks of a store, in the words of the domain.
+//!
+//! Every verb that writes is one transaction that is durable before the future resolves. A job's row changes only
+//! by [`apply`](crate::job::apply), and its event is written in the same transaction. Dropping a future does not
+//! undo a write that the store has taken on: look before trying again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::access::{Conversation, Principal};
+use crate::fault::{Fault, FaultCode};
+use crate::id::{EventSeq, JobId, JobNumber, NodeId, Nonce};
+use crate::job::{Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, QueueName, Refusal, RetryPolicy, StateName};
+use crate::time::Timestamp;
+
+/// A job to be accepted.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// Its name to everybody.
+    pub id: JobId,
+    /// Who submits it.
+    pub principal: Principal,
+    /// The chat it belongs to.
+    pub conversation: Option<Conversation>,
+    /// Name given by the submitter.
+    pub name: Option<String>,
+    /// What it would do.
+    pub spec: JobSpec,
+    /// The line it stands in.
+    pub queue: QueueName,
+    /// Higher runs first.
+    pub priority: i16,
+    /// When another attempt may follow a failed one.
+    pub retry: RetryPolicy,
+    /// Not before this instant.
+    pub not_before: Option<Timestamp>,
+    /// Jobs that must succeed first.
+    pub after: Vec<JobId>,
+    /// One job per intent.
+    pub key: Option<IdempotencyKey>,
+    /// The job that this one repeats.
+    pub retry_of: Option<JobId>,
+}
+
+/// One job per intent: the same key of the same principal gives the same job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The caller's key, 1 to 255 bytes.
+    pub key: String,
+    /// Digest of everything the caller asked for; another digest under the same key is a conflict.
+    pub digest: [u8; 32],
+}
+
+/// What became of a submitted job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submitted {
+    /// The job as it stands.
+    pub job: Job,
+    /// It had been accepted before, under the same key.
+    pub existing: bool,
+}
+
+/// Room for more attempts: up to `slots` ready jobs are taken, by priority, then age.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Who takes them.
+    pub holder: NodeId,
+    /// The boot of the holder's machine.
+    pub boot: String,
+    /// End of the new leases.
+    pub until: Timestamp,
+    /// A secret for each attempt; their number is the most that is taken.
+    pub nonces: Vec<Nonce>,
+}
+
+/// A job taken for a new attempt, with what it would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClaimedJob {
+    /// The job, in state `claimed`.
+    pub job: Job,
+    /// What to run.
+    pub spec: JobSpec,
+}
+
+/// A change that is durable: the job after it, and what is to be done now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The job after the change.
+    pub job: Job,
+    /// Position of the change in the history.
+    pub seq: EventSeq,
+    /// What is to be done, by whoever runs this process.
+    pub effects: Vec<Effect>,
+}
+
+/// What a list shows. Absent = not restricted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct JobFilter {
+    /// Jobs of this principal only.
+    pub principal: Option<Principal>,
+    /// Jobs of this chat only.
+    pub conversation: Option<Conversation>,
+    /// Jobs in one of these states; empty = any.
+    pub states: Vec<StateName>,
+    /// Jobs that ended this way.
+    pub outcome: Option<OutcomeStatus>,
+    /// Jobs of this queue.
+    pub queue: Option<QueueName>,
+    /// Jobs whose name or title contains this text, ignoring case.
+    pub text: Option<String>,
+    /// Jobs older than this one (the cursor of the page before).
+    pub before: Option<JobNumber>,
+}
+
+/// A line of its own for jobs, with its own limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// Its name.
+    pub name: QueueName,
+    /// Most jobs that run at once; 0 = none, the queue is paused.
+    pub concurrency: u32,
+}
+
+/// How many jobs stand where.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Unfinished jobs by state; states without jobs are absent.
+    pub unfinished: BTreeMap<StateName, u64>,
+    /// Finished jobs that are still on record.
+    pub finished: u64,
+}
+
+/// What a store says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreFacts {
+    /// Product and version, e.g. `SQLite 3.54.1`.
+    pub engine: String,
+    /// Where it is: a path or an address without secrets.
+    pub location: String,
+    /// Version of the schema.
+    pub schema: u32,
+    /// What a durable commit waits for, e.g. `wal, synchronous=full`.
+    pub durability: String,
+    /// Size on disk, where known.
+    pub bytes: Option<u64>,
+}
+
+/// Why a store did not do what it was asked. Nothing was changed unless the variant says so.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// No such job.
+    #[error("there is no job {0}")]
+    JobNotFound(JobId),
+    /// The state machine refused the event.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The key was used for something else.
+    #[error("the idempotency key belongs to {job}, which asked for something else")]
+    KeyConflict {
+        /// The job that holds the key.
+        job: JobId,
+    },
+    /// A job to wait for does not exist.
+    #[error("there is no job {0} to wait for")]
+    DependencyNotFound(JobId),
+    /// The disk is full.
+    #[error("the disk that holds the store is full")]
+    Full(#[source] BoxedError),
+    /// It cannot be written.
+    #[error("the store cannot be written")]
+    ReadOnly(#[source] BoxedError),
+    /// It is damaged.
+    #[error("the database is damaged")]
+    Corrupt(#[source] BoxedError),
+    /// A newer Longshore wrote it.
+    #[error("the database has schema {found}; this Longshore knows up to {known}")]
+    Newer {
+        /// Version found.
+        found: u32,
+        /// Newest version known.
+        known: u32,
+    },
+    /// Another process uses it.
+    #[error("the database is in use by another process")]
+    InUse,
+    /// It is shut, or its writer has ended. Whether a write under way took effect is unknown.
+    #[error("the store is shut")]
+    Closed,
+    /// Anything else.
+    #[error("the store failed to {operation}")]
+    Failed {
+        /// What it was doing.
+        operation: &'static str,
+        /// Why it failed.
+        #[source]
+        source: BoxedError,
+    },
+}
+
+/// The cause of a store's failure, whatever its driver calls it.
+pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A place where jobs are kept. Two drivers fulfil it and pass one suite.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Accepts a job, or finds the one that its key already names. With `claim`, ready jobs (this one or others
+    /// before it in line) are taken in the same transaction.
+    ///
+    /// A job whose dependencies have already failed is accepted and ends at once as blocked.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyConflict`], [`StoreError::DependencyNotFound`].
+    async fn submit(
+        &self,
+        job: NewJob,
+        claim: Option<Claim>,
+        now: Timestamp,
+    ) -> Result<(Submitted, Vec<ClaimedJob>), StoreError>;
+
+    /// Takes ready jobs for new attempts, honouring the limits of their queues.
+    async fn claim(&self, claim: Claim, now: Timestamp) -> Result<Vec<ClaimedJob>, StoreError>;
+
+    /// Records what happened to a job. With `claim`, ready jobs are taken in the same transaction, also when the
+    /// event is refused.
+    ///
+    /// # Errors
+    /// In the first part of the answer: [`StoreError::Refused`] with the reason, [`StoreError::JobNotFound`].
+    async fn record(
+        &self,
+        job: JobId,
+        event: Event,
+        claim: Option<Claim>,
+        now: Timestamp,
+    ) -> (Result<Change, StoreError>, Vec<ClaimedJob>);
+
+    /// Extends every lease of `holder` that is still live to `until`; returns how many.
+    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+
+    /// Queues up to `limit` waiting jobs whose time has come.
+    async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
+
+    /// The next instant at which a waiting job falls due.
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Tells up to `limit` dependents of finished jobs; call again until nothing comes back.
+    async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
+
+    /// The job of that id.
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;
+
+    /// The job of that number.
+    async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError>;
+
+    /// What the job would do.
+    async fn spec(&self, id: JobId) -> Result<Option<JobSpec>, StoreError>;
+
+    /// Up to `limit` jobs, newest first.
+    async fn jobs(&self, filter: JobFilter, limit: usize) -> Result<Vec<Job>, StoreError>;
+
+    /// Every job that somebody holds a lease on.
+    async fn live_jobs(&self) -> Result<Vec<Job>, StoreError>;
+
+    /// How many ready jobs of its queue come before this one.
+    async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError>;
+
+    /// Up to `limit` events after `after`, oldest first; of one job only if `job` is given.
+    async fn events(&self, after: EventSeq, job: Option<JobId>, limit: usize) -> Result<Vec<EventRecord>, StoreError>;
+
+    /// Position of the newest event.
+    async fn last_event(&self) -> Result<EventSeq, StoreError>;
+
+    /// How long the newest successes of a likeness took, at most [`SAMPLES_MAX`](crate::estimate::SAMPLES_MAX).
+    async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError>;
+
+    /// How many jobs stand where.
+    async fn counts(&self) -> Result<Counts, StoreError>;
+
+    /// Every queue that a job ever stood in or that was configured.
+    async fn queues(&self) -> Result<Vec<Queue>, StoreError>;
+
+    /// Sets the limit of a queue, making it if need be.
+    async fn set_queue(&self, queue: Queue) -> Result<(), StoreError>;
+
+    /// Keeps a job from retention, or no longer.
+    async fn pin(&self, id: JobId, pinned: bool, now: Timestamp) -> Result<Job, StoreError>;
+
+    /// Up to `limit` finished jobs that ended before `before`, are not pinned and still have their output, oldest
+    /// first.
+    async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
+
+    /// Notes that the output of these jobs is gone.
+    async fn output_expired(&self, jobs: Vec<JobId>, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Up to `limit` finished jobs that ended before `before` and are not pinned, oldest first.
+    async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
+
+    /// Removes finished jobs with their history, spec and key. Unfinished ones are left alone.
+    async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError>;
+
+    /// What the store says of itself.
+    async fn facts(&self) -> Result<StoreFacts, StoreError>;
+
+    /// Finishes the writes under way and shuts the store. Shutting twice is fine.
+    async fn close(&self);
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let detail = chain(&error);
+        let message = error.to_string();
+        match error {
+            StoreError::JobNotFound(id) => Self::job_not_found(id),
+            StoreError::Refused(refusal) => refused(refusal),
+            StoreError::KeyConflict { .. } => Self::new(FaultCode::IdempotencyConflict, message)
+                .next("repeat the first request unchanged to get its job, or use another key for another job"),
+            StoreError::DependencyNotFound(_) => Self::new(FaultCode::JobNotFound, message)
+                .next("give the id of a job that is on record; nothing was submitted"),
+            StoreError::Full(_) => Self::new(FaultCode::StoreFull, message)
+                .why("nothing was changed")
+                .next("free some space (`longshore gc` removes old output) and try again")
+                .private(detail),
+            StoreError::ReadOnly(_) => Self::new(FaultCode::StoreReadOnly, message)
+                .why("the file or its file system does not allow writing; nothing was changed")
+                .next("give the daemon's user write permission to the data folder")
+                .private(detail),
+            StoreError::Corrupt(_) => Self::new(FaultCode::StoreCorrupt, message)
+                .next("stop the daemon, keep a copy of the data folder, and restore a backup or run `sqlite3 .recover`")
+                .private(detail),
+            StoreError::Newer { .. } => Self::new(FaultCode::StoreNewer, message)
+                .next("use the newer Longshore that wrote it; nothing was changed"),
+            StoreError::InUse => Self::new(FaultCode::StoreUnavailable, message)
+                .next("stop the other process; only one daemon may own a data folder"),
+            StoreError::Closed => Self::new(FaultCode::StoreUnavailable, message)
+                .why("the daemon is stopping")
+                .next("look whether it took effect before trying again"),
+            StoreError::Failed { .. } => Self::internal(detail),
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Fault {
+    let message = refusal.to_string();
+    match refusal {
+        Refusal::Finished => Fault::new(FaultCode::JobFinished, message).why("a finished job never changes"),
+        Refusal::LeaseLost { .. } => {
+            Fault::new(FaultCode::LeaseLost, message).next("stop the work of this attempt and report nothing more")
+        }
+        _ => Fault::new(FaultCode::StateConflict, message),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

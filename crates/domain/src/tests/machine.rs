@@ -1,0 +1,225 @@
+//! The whole transition table, compared with the reviewed text file beside the machine.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::access::Principal;
+use crate::id::{AttemptNumber, JobId, JobNumber, NodeId, Nonce, QuestionId};
+use crate::job::*;
+use crate::time::Timestamp;
+
+const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+pub(super) fn job(state: JobState, attempt: u32) -> Job {
+    Job {
+        id: JobId::new(NOW, 1),
+        number: JobNumber(1),
+        version: 1,
+        kind: JobKind::Command,
+        principal: Principal::owner(),
+        conversation: None,
+        name: None,
+        title: "true".into(),
+        queue: QueueName::default(),
+        priority: 0,
+        retry: RetryPolicy::default(),
+        likeness: 0,
+        retry_of: None,
+        state,
+        attempt: AttemptNumber(attempt),
+        failures: 0,
+        submitted_at: NOW,
+        started_at: None,
+        changed_at: NOW,
+        pinned: false,
+        output_expired: false,
+    }
+}
+
+pub(super) fn lease(token: u32) -> Lease {
+    Lease {
+        holder: NodeId::new(NOW, 1),
+        token: AttemptNumber(token),
+        until: NOW.plus(Duration::from_secs(30)),
+        nonce: Nonce::new(1),
+        boot: "boot".into(),
+    }
+}
+
+pub(super) fn run() -> Run {
+    Run { started_at: NOW, process: None, deadline_at: None }
+}
+
+pub(super) fn report(exit_code: i32) -> AttemptReport {
+    AttemptReport { exit_code: Some(exit_code), started_at: NOW, finished_at: NOW, ..AttemptReport::default() }
+}
+
+fn question() -> QuestionId {
+    QuestionId::new(NOW, 1)
+}
+
+fn states() -> Vec<(&'static str, JobState)> {
+    let lease = || lease(1);
+    let later = Some(NOW.plus(Duration::from_secs(60)));
+    let cancelled = || StopReason::Cancelled { reason: None };
+    vec![
+        ("held", JobState::Held { question: question(), not_before: None, after_left: 0 }),
+        ("held, after 1", JobState::Held { question: question(), not_before: None, after_left: 1 }),
+        ("waiting, due", JobState::Waiting { until: Some(NOW), after_left: 0 }),
+        ("waiting, later", JobState::Waiting { until: later, after_left: 0 }),
+        ("waiting, after 1", JobState::Waiting { until: None, after_left: 1 }),
+        ("waiting, after 2", JobState::Waiting { until: None, after_left: 2 }),
+        ("queued", JobState::Queued),
+        ("claimed", JobState::Claimed { lease: lease() }),
+        ("running", JobState::Running { lease: lease(), run: run() }),
+        ("asking", JobState::Asking { lease: lease(), run: run(), open: vec![question()] }),
+        ("stopping, unstarted", JobState::Stopping { lease: lease(), run: None, why: cancelled() }),
+        ("stopping, cancel", JobState::Stopping { lease: lease(), run: Some(run()), why: cancelled() }),
+        ("stopping, deadline", JobState::Stopping { lease: lease(), run: Some(run()), why: StopReason::Deadline }),
+        ("finished", JobState::Finished { outcome: Outcome::cancelled(None), at: NOW }),
+    ]
+}
+
+fn events() -> Vec<(&'static str, Event)> {
+    let token = AttemptNumber(1);
+    let by = Principal::owner();
+    let stopped = AttemptReport { exit_code: None, signal: Some(15), stopped: true, ..report(0) };
+    let overdue = AttemptReport { deadline_passed: true, stopped: false, ..stopped.clone() };
+    let unspawned = AttemptReport { spawn_error: Some("no such file".into()), exit_code: None, ..report(0) };
+    let lost = |token| Event::Lost { token, message: "shim gone".into(), report: None };
+    let started = |token| Event::Started { token, process: None, deadline_at: None };
+    vec![
+        ("approved", Event::Approved { question: question(), by: by.clone() }),
+        ("approved, other question", Event::Approved { question: QuestionId::new(NOW, 2), by: by.clone() }),
+        ("denied", Event::Denied { question: question(), by: by.clone(), reason: None }),
+        ("unanswered", Event::Unanswered { question: question() }),
+        ("due", Event::Due),
+        ("dependency_succeeded", Event::DependencySucceeded { on: JobId::new(NOW, 2) }),
+        ("dependency_failed", Event::DependencyFailed { on: JobId::new(NOW, 2) }),
+        ("claimed, next token", Event::Claimed { lease: lease(1) }),
+        ("claimed, wrong token", Event::Claimed { lease: lease(9) }),
+        ("given_back", Event::GivenBack { token, reason: "no room".into() }),
+        ("started", started(token)),
+        ("started, old token", started(AttemptNumber(0))),
+        ("renewed", Event::Renewed { token, until: NOW.plus(Duration::from_secs(60)) }),
+        ("asked", Event::Asked { token, question: QuestionId::new(NOW, 2) }),
+        ("answered", Event::Answered { question: question() }),
+        ("cancel_requested", Event::CancelRequested { by, reason: None }),
+        ("deadline_passed", Event::DeadlinePassed { token }),
+        ("ended, exit 0", Event::Ended { token, report: report(0) }),
+        ("ended, exit 3", Event::Ended { token, report: report(3) }),
+        ("ended, stopped", Event::Ended { token, report: stopped }),
+        ("ended, overdue", Event::Ended { token, report: overdue }),
+        ("ended, unspawned", Event::Ended { token, report: unspawned }),
+        ("ended, old token", Event::Ended { token: AttemptNumber(0), report: report(0) }),
+        ("lost", lost(token)),
+        ("lost, old token", lost(AttemptNumber(0))),
+    ]
+}
+
+fn describe(state: &JobState) -> String {
+    match state {
+        JobState::Waiting { until, after_left } => {
+            let until = if until.is_some() { ", timed" } else { "" };
+            let after = if *after_left > 0 { format!(", after {after_left}") } else { String::new() };
+            format!("waiting{until}{after}")
+        }
+        JobState::Stopping { why: StopReason::Deadline, .. } => "stopping(deadline)".into(),
+        JobState::Stopping { .. } => "stopping(cancel)".into(),
+        JobState::Finished { outcome, .. } => match outcome.reason {
+            Some(reason) => format!("finished {}({reason})", outcome.status.as_str()),
+            None => format!("finished {}", outcome.status.as_str()),
+        },
+        other => other.name().to_string(),
+    }
+}
+
+fn effects(step: &Step) -> String {
+    let names = step.effects.iter().map(|effect| match effect {
+        Effect::Ready => "ready",
+        Effect::Timer(_) => "timer",
+        Effect::Stop(_) => "stop",
+        Effect::Freed => "freed",
+        Effect::Settle => "settle",
+        Effect::Learn(_) => "learn",
+    });
+    names.collect::<Vec<_>>().join(" ")
+}
+
+fn table() -> String {
+    let mut text = String::from(
+        "# What each event makes of each state, and the effects that follow. Written from `apply` by the tests:\n\
+         # review its diff like code. `(again)` is a job that allows one retry.\n",
+    );
+    for (name, state) in states() {
+        writeln!(text, "\n{name}").expect("a string takes everything");
+        let mut refused = vec![];
+        for (event_name, event) in events() {
+            let attempt = if state.name() >= StateName::Claimed { 1 } else { 0 };
+            let once = job(state.clone(), attempt);
+            let again = Job { retry: RetryPolicy::times(1), ..once.clone() };
+            match line(&once, &event) {
+                Err(refusal) => refused.push((refusal, event_name)),
+                Ok(first) => {
+                    writeln!(text, "  {event_name:<22} {first}").expect("a string takes everything");
+                    let second = line(&again, &event).expect("retries do not change what is allowed");
+                    if second != first {
+                        writeln!(text, "  {event_name:<22} {second}  (again)").expect("a string takes everything");
+                    }
+                }
+            }
+        }
+        for refusal in ["finished", "not now", "lease lost", "other question", "already", "not due"] {
+            let names: Vec<_> = refused.iter().filter(|(of, _)| *of == refusal).map(|(_, name)| *name).collect();
+            if !names.is_empty() {
+                writeln!(text, "  refused ({refusal}): {}", names.join("; ")).expect("a string takes everything");
+            }
+        }
+    }
+    text
+}
+
+fn line(job: &Job, event: &Event) -> Result<String, &'static str> {
+    match apply(job, event.clone(), NOW) {
+        Ok(step) => Ok(format!("-> {:<28} {}", describe(&step.state), effects(&step)).trim_end().to_owned()),
+        Err(Refusal::Finished) => Err("finished"),
+        Err(Refusal::NotNow { .. }) => Err("not now"),
+        Err(Refusal::LeaseLost { .. }) => Err("lease lost"),
+        Err(Refusal::OtherQuestion) => Err("other question"),
+        Err(Refusal::Already) => Err("already"),
+        Err(Refusal::NotDue(_)) => Err("not due"),
+    }
+}
+
+#[test]
+fn the_transition_table_is_the_reviewed_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/job/transitions.txt");
+    let found = table();
+    let reviewed = std::fs::read_to_string(path).unwrap_or_default();
+    if found != reviewed {
+        std::fs::write(path, &found).expect("the source tree is writable in tests");
+        panic!("the state machine differs from {path}, which was rewritten: review its diff and commit it");
+    }
+}
+
+#[test]
+fn what_really_happened_wins_over_an_ordered_stop() {
+    let stopping =
+        JobState::Stopping { lease: lease(1), run: Some(run()), why: StopReason::Cancelled { reason: None } };
+    let step = apply(&job(stopping, 1), Event::Ended { token: AttemptNumber(1), report: report(0) }, NOW);
+    let JobState::Finished { outcome, .. } = step.expect("the holder reports").state else { panic!("finished") };
+    assert_eq!(outcome.status, OutcomeStatus::Succeeded);
+}
+
+#[test]
+fn a_given_back_attempt_burns_its_number_but_no_retry() {
+    let mut job = job(JobState::Queued, 0);
+    for round in 1..5 {
+        let step = apply(&job, Event::Claimed { lease: lease(round) }, NOW).expect("queued");
+        job.advance(step, NOW);
+        let back = Event::GivenBack { token: AttemptNumber(round), reason: "no room".into() };
+        let step = apply(&job, back, NOW).expect("claimed");
+        job.advance(step, NOW);
+        assert_eq!((job.attempt, job.failures), (AttemptNumber(round), 0));
+    }
+}
