@@ -28,9 +28,12 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Name of the person who owns this installation, and of the agents that act with the local token.
+    pub const OWNER: &'static str = "owner";
+
     /// The person who owns this installation: holder of the local token.
     pub fn owner() -> Self {
-        Self { class: PrincipalClass::Person, name: "owner".into() }
+        Self { class: PrincipalClass::Person, name: Self::OWNER.into() }
     }
 
     /// An agent of that name.
@@ -39,8 +42,11 @@ impl Principal {
     }
 
     /// Whether this caller may see `job` at all. A job that may not be seen is answered like an unknown one.
+    ///
+    /// Principals of one name share their jobs whatever their class: the owner's agent sees what the owner started
+    /// from a shell, and still may not decide anything.
     pub fn may_see(&self, job: &Job) -> bool {
-        self.sees_all() || job.principal == *self
+        self.sees_all() || job.principal.name == self.name
     }
 
     /// Whether this caller sees the jobs of everybody.

@@ -1,1 +1,22 @@
+//! What happens to jobs: one operation per file, the loops that keep promises, shims and their output.
+//!
+//! Every wait on something outside is bounded or ends with the thing waited for. A module uses only what stands
+//! above it in this list; the doors (MCP, HTTP, CLI) translate, call an operation here, and translate back.
 
+pub mod clock;
+pub mod environment;
+pub mod settings;
+pub mod shim;
+pub mod process;
+mod hub;
+mod inner;
+mod attempt;
+mod dispatch;
+mod reconcile;
+mod keeper;
+pub mod ops;
+mod engine;
+
+pub use clock::Clock;
+pub use engine::Engine;
+pub use settings::{Retention, Settings};

@@ -1,0 +1,70 @@
+//! The only place that reads the wall clock and makes random numbers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use longshore_domain::{JobId, Nonce, Timestamp};
+
+/// Tells the time: the machine's, or one that a test moves.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System,
+    Moved(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The machine's wall clock.
+    pub fn system() -> Self {
+        Self(Source::System)
+    }
+
+    /// A clock that stands still at `start` until it is moved with [`Clock::advance`].
+    pub fn moved_by_hand(start: Timestamp) -> Self {
+        Self(Source::Moved(Arc::new(AtomicI64::new(start.as_millis()))))
+    }
+
+    /// Moves a clock made by [`Clock::moved_by_hand`]; the machine's own clock is left alone.
+    pub fn advance(&self, length: Duration) {
+        if let Source::Moved(at) = &self.0 {
+            at.fetch_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// The present instant.
+    pub fn now(&self) -> Timestamp {
+        match &self.0 {
+            Source::System => system_now(),
+            Source::Moved(at) => Timestamp::from_millis(at.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// A new job id for this instant.
+    pub fn new_job_id(&self) -> JobId {
+        JobId::new(self.now(), random())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the sanctioned door to the wall clock")]
+fn system_now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A new secret for an attempt.
+pub fn new_nonce() -> Nonce {
+    Nonce::new(random())
+}
+
+/// 128 bits from the operating system.
+///
+/// # Panics
+/// If the operating system has no randomness to give, which no supported system does after boot.
+pub fn random() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+    u128::from_le_bytes(bytes)
+}

@@ -1,0 +1,124 @@
+//! The engine: what the doors hold and call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_domain::Principal;
+use longshore_domain::fault::Fault;
+use longshore_domain::store::{Queue, Store};
+
+use crate::clock::Clock;
+use crate::hub::Hub;
+use crate::inner::Inner;
+use crate::process::{ProcessError, Spawner, SpawnerOptions};
+use crate::settings::Settings;
+use crate::{dispatch, keeper, reconcile};
+
+/// Accepts jobs and brings each to its end. Cheap to clone; all clones are the same engine.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// Who calls an operation, and from which chat.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// As proved by a token or connection.
+    pub principal: Principal,
+    /// The chat, if the door knows it.
+    pub conversation: Option<longshore_domain::Conversation>,
+}
+
+impl Caller {
+    /// The owner of this installation, outside of any chat.
+    pub fn owner() -> Self {
+        Self { principal: Principal::owner(), conversation: None }
+    }
+}
+
+impl Engine {
+    /// Starts on a store: waits until no spawner of an earlier process is left, takes up every attempt that still
+    /// runs or ended meanwhile, and begins to run ready jobs. Returns before the takings-up are done.
+    ///
+    /// # Errors
+    /// If a folder cannot be made, the spawner does not start, or the store cannot be read. Nothing was changed.
+    pub async fn open(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Result<Self, Fault> {
+        make_folders(&settings)?;
+        let spawner = Spawner::launch(spawner_options(&settings)).await.map_err(spawner_failed)?;
+        for (name, concurrency) in &settings.queues {
+            store.set_queue(Queue { name: name.clone(), concurrency: *concurrency }).await?;
+        }
+        let inner = Inner::new(store, clock, settings, spawner, Hub::new());
+        let taken_up = reconcile::run(&inner).await?;
+        tracing::info!(jobs = taken_up, "attempts of an earlier process taken up");
+        inner.tasks.spawn(dispatch::run(Arc::clone(&inner)));
+        inner.tasks.spawn(keeper::run_due(Arc::clone(&inner)));
+        inner.tasks.spawn(keeper::run_settle(Arc::clone(&inner)));
+        inner.tasks.spawn(keeper::run_leases(Arc::clone(&inner)));
+        inner.ready.notify_one();
+        Ok(Self { inner })
+    }
+
+    /// Starts no new attempt from now on; running commands and operations go on.
+    pub fn drain(&self) {
+        self.inner.draining.cancel();
+    }
+
+    /// Ends the loops and shuts the store. Running commands go on without us: their shims keep the outcome.
+    ///
+    /// Writes under way are finished, for at most `patience`. Closing twice is fine.
+    pub async fn close(&self, patience: Duration) {
+        self.drain();
+        self.inner.closing.cancel();
+        self.inner.tasks.close();
+        self.inner.store.close().await;
+        if tokio::time::timeout(patience, self.inner.tasks.wait()).await.is_err() {
+            tracing::debug!("followers of running attempts were left behind");
+        }
+    }
+
+    /// What the engine was told at start.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// The clock that everything here goes by.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The store itself, for reading its facts.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+}
+
+fn make_folders(settings: &Settings) -> Result<(), Fault> {
+    for folder in [&settings.run_dir, &settings.output_dir, &settings.archive_dir] {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Fault::new(
+                longshore_domain::FaultCode::FileFailed,
+                format!("the folder {} cannot be made", folder.display()),
+            )
+            .why(error.to_string())
+            .next("make it writable for the daemon's user, or choose another home")
+        })?;
+    }
+    Ok(())
+}
+
+fn spawner_options(settings: &Settings) -> SpawnerOptions {
+    SpawnerOptions {
+        program: settings.shim_program.clone(),
+        args: settings.shim_args.clone(),
+        run_dir: settings.run_dir.clone(),
+        cgroup: settings.cgroup.clone(),
+        scope: settings.shim_scope,
+    }
+}
+
+fn spawner_failed(error: ProcessError) -> Fault {
+    Fault::new(longshore_domain::FaultCode::FileFailed, "the process that starts commands could not be started")
+        .why(error.to_string())
+        .next("look at the daemon's log; commands that already run are not touched")
+}

@@ -1,0 +1,260 @@
+//! What the operations and the loops share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use longshore_domain::fault::{Fault, FaultCode};
+use longshore_domain::job::{Effect, Event, StateName};
+use longshore_domain::store::{Change, Claim, ClaimedJob, Store, StoreError};
+use longshore_domain::{AttemptNumber, Job, JobId};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, new_nonce};
+use crate::hub::Hub;
+use crate::process::{Progress, ShimControl, Spawner};
+use crate::settings::Settings;
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) spawner: Spawner,
+    /// Room for attempts on this node; one permit each.
+    pub(crate) slots: Arc<Semaphore>,
+    /// Some queue has a job that may be claimable.
+    pub(crate) ready: Notify,
+    /// The dispatcher found no slot; whoever frees one calls it.
+    pub(crate) starved: AtomicBool,
+    /// A job may fall due sooner than the keeper thinks.
+    pub(crate) due: Notify,
+    /// A finished job has dependents to tell.
+    pub(crate) settle: Notify,
+    /// An attempt began, so leases need renewing.
+    pub(crate) leased: Notify,
+    live: Mutex<HashMap<JobId, LiveAttempt>>,
+    pub(crate) tasks: TaskTracker,
+    /// No new attempt is started once this is set.
+    pub(crate) draining: CancellationToken,
+    /// Everything of this process ends.
+    pub(crate) closing: CancellationToken,
+}
+
+/// An attempt that this process follows.
+struct LiveAttempt {
+    attempt: AttemptNumber,
+    control: Option<ShimControl>,
+    stop_wanted: bool,
+    followers: usize,
+    progress: Option<Progress>,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        settings: Settings,
+        spawner: Spawner,
+        hub: Arc<Hub>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            store,
+            clock,
+            slots: Arc::new(Semaphore::new(settings.capacity)),
+            settings,
+            hub,
+            spawner,
+            ready: Notify::new(),
+            starved: AtomicBool::new(false),
+            due: Notify::new(),
+            settle: Notify::new(),
+            leased: Notify::new(),
+            live: Mutex::default(),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
+        })
+    }
+
+    /// Room for one more attempt, if there is some and new attempts are still started.
+    pub(crate) fn try_slot(&self) -> Option<OwnedSemaphorePermit> {
+        match self.draining.is_cancelled() {
+            true => None,
+            false => Arc::clone(&self.slots).try_acquire_owned().ok(),
+        }
+    }
+
+    /// Gives room back. Calls the dispatcher if it went away for want of it.
+    pub(crate) fn give_back(&self, slot: OwnedSemaphorePermit) {
+        drop(slot);
+        if self.starved.swap(false, Ordering::SeqCst) {
+            self.ready.notify_one();
+        }
+    }
+
+    /// A claim of at most `count` jobs for this node.
+    pub(crate) fn claim(&self, count: usize) -> Claim {
+        Claim {
+            holder: self.settings.node,
+            boot: self.settings.boot.clone(),
+            until: self.clock.now().plus(self.settings.lease),
+            nonces: (0..count).map(|_| new_nonce()).collect(),
+        }
+    }
+
+    /// Records an event and does what follows from it.
+    pub(crate) async fn record(&self, job: JobId, event: Event) -> Result<Change, StoreError> {
+        let (result, _) = self.store.record(job, event, None, self.clock.now()).await;
+        if let Ok(change) = &result {
+            self.committed(change);
+        }
+        result
+    }
+
+    /// Records the end of an attempt whose slot may be taken over by the next job.
+    ///
+    /// A store that cannot write is asked again, for ever with growing pauses: the exit record keeps the end safe.
+    pub(crate) async fn record_end(&self, job: JobId, event: Event, reuse: bool) -> (bool, Vec<ClaimedJob>) {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let claim = (reuse && !self.draining.is_cancelled()).then(|| self.claim(1));
+            let (result, claimed) = self.store.record(job, event.clone(), claim, self.clock.now()).await;
+            match result {
+                Ok(change) => {
+                    self.committed(&change);
+                    return (true, claimed);
+                }
+                Err(StoreError::Refused(refusal)) => {
+                    tracing::warn!(job.id = %job, %refusal, "the end of an attempt was refused");
+                    return (true, claimed);
+                }
+                Err(StoreError::JobNotFound(_) | StoreError::Closed) => return (false, claimed),
+                Err(error) => {
+                    tracing::error!(job.id = %job, %error, "the end of an attempt could not be stored yet");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(30)),
+                        () = self.closing.cancelled() => return (false, claimed),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells whoever listens about a durable change, and does what it asks for.
+    pub(crate) fn committed(&self, change: &Change) {
+        tracing::info!(
+            job.id = %change.job.id,
+            attempt = change.job.attempt.0,
+            state = %change.job.state.name(),
+            "job changed"
+        );
+        for effect in &change.effects {
+            match effect {
+                Effect::Ready => self.ready.notify_one(),
+                Effect::Timer(_) => self.due.notify_one(),
+                Effect::Settle => self.settle.notify_one(),
+                Effect::Stop(attempt) => self.stop(change.job.id, *attempt),
+                Effect::Freed | Effect::Learn(_) => {}
+            }
+        }
+        self.announce(change.job.id);
+    }
+
+    /// Wakes everybody who waits for news of the job or of any job.
+    pub(crate) fn announce(&self, job: JobId) {
+        self.hub.tell(job);
+        self.hub.committed();
+    }
+
+    /// Begins to follow an attempt; call [`Inner::unfollow`] when it is over.
+    pub(crate) fn follow(&self, job: &Job) {
+        let stop_wanted = job.state.name() == StateName::Stopping;
+        let live = LiveAttempt { attempt: job.attempt, control: None, stop_wanted, followers: 0, progress: None };
+        self.lock_live().insert(job.id, live);
+        self.leased.notify_one();
+    }
+
+    pub(crate) fn unfollow(&self, job: JobId) {
+        self.lock_live().remove(&job);
+    }
+
+    /// Gives a followed attempt its line to the shim; a stop that was asked for meanwhile is passed on.
+    pub(crate) fn connected(&self, job: JobId, control: ShimControl) {
+        if let Some(live) = self.lock_live().get_mut(&job) {
+            if live.stop_wanted {
+                control.stop(false);
+            }
+            if live.followers > 0 {
+                control.follow(true);
+            }
+            live.control = Some(control);
+        }
+    }
+
+    pub(crate) fn progressed(&self, job: JobId, progress: Option<Progress>) {
+        if let (Some(live), Some(progress)) = (self.lock_live().get_mut(&job), progress) {
+            live.progress = Some(progress);
+        }
+        self.hub.tell(job);
+    }
+
+    pub(crate) fn progress(&self, job: JobId) -> Option<Progress> {
+        self.lock_live().get(&job)?.progress.clone()
+    }
+
+    /// Whether this process follows an attempt at present.
+    pub(crate) fn has_live(&self) -> bool {
+        !self.lock_live().is_empty()
+    }
+
+    fn stop(&self, job: JobId, attempt: AttemptNumber) {
+        if let Some(live) = self.lock_live().get_mut(&job).filter(|live| live.attempt == attempt) {
+            live.stop_wanted = true;
+            if let Some(control) = &live.control {
+                control.stop(false);
+            }
+        }
+    }
+
+    /// Has the shim tell of new output for as long as the guard lives.
+    pub(crate) fn watch_output(self: &Arc<Self>, job: JobId) -> OutputWatch {
+        self.change_followers(job, 1);
+        OutputWatch { inner: Arc::clone(self), job }
+    }
+
+    fn change_followers(&self, job: JobId, by: isize) {
+        if let Some(live) = self.lock_live().get_mut(&job) {
+            let before = live.followers;
+            live.followers = live.followers.saturating_add_signed(by);
+            if let (Some(control), true) = (&live.control, (before == 0) != (live.followers == 0)) {
+                control.follow(live.followers > 0);
+            }
+        }
+    }
+
+    fn lock_live(&self) -> MutexGuard<'_, HashMap<JobId, LiveAttempt>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While it lives, new output of its job is announced.
+pub(crate) struct OutputWatch {
+    inner: Arc<Inner>,
+    job: JobId,
+}
+
+impl Drop for OutputWatch {
+    fn drop(&mut self) {
+        self.inner.change_followers(self.job, -1);
+    }
+}
+
+/// The answer of an operation that the engine cannot take on because it is stopping.
+pub(crate) fn stopping() -> Fault {
+    Fault::new(FaultCode::StoreUnavailable, "the daemon is stopping and takes no new work")
+        .next("try again when it is back; nothing was changed")
+}

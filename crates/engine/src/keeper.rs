@@ -1,0 +1,101 @@
+//! The loops that time drives: due jobs, dependents to tell, leases to renew. None of them polls: each sleeps until
+//! an instant that it knows of, or until it is called.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_domain::store::{Change, StoreError};
+
+use crate::inner::Inner;
+
+/// Jobs changed in one transaction, so that a flood does not hold up other callers.
+const BATCH_MAX: usize = 256;
+/// Pause after the store failed.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// Longest sleep for a job that is due far away, so that a stepped clock is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(3_600);
+
+/// Queues waiting jobs when their time has come.
+pub(crate) async fn run_due(inner: Arc<Inner>) {
+    loop {
+        let sleep = match promote(&inner).await {
+            Ok(sleep) => sleep,
+            Err(error) => {
+                tracing::error!(%error, "due jobs could not be queued");
+                Some(FAILURE_PAUSE)
+            }
+        };
+        let slept = async {
+            match sleep {
+                Some(length) => tokio::time::sleep(length).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = inner.closing.cancelled() => return,
+            () = inner.due.notified() => {}
+            () = slept => {}
+        }
+    }
+}
+
+/// Queues what is due; how long until the next job is.
+async fn promote(inner: &Inner) -> Result<Option<Duration>, StoreError> {
+    loop {
+        let changes = inner.store.promote_due(inner.clock.now(), BATCH_MAX).await?;
+        let full = changes.len() == BATCH_MAX;
+        publish(inner, &changes);
+        if !full {
+            break;
+        }
+    }
+    let next = inner.store.next_due().await?;
+    // One millisecond more: the timer may fire within the millisecond before.
+    Ok(next.map(|at| at.since(inner.clock.now()).min(SLEEP_MAX) + Duration::from_millis(1)))
+}
+
+/// Tells the dependents of finished jobs.
+pub(crate) async fn run_settle(inner: Arc<Inner>) {
+    loop {
+        match inner.store.settle(inner.clock.now(), BATCH_MAX).await {
+            Ok(changes) if !changes.is_empty() => {
+                publish(&inner, &changes);
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!(%error, "dependents of finished jobs could not be told");
+                tokio::time::sleep(FAILURE_PAUSE).await;
+                inner.settle.notify_one();
+            }
+        }
+        tokio::select! {
+            () = inner.closing.cancelled() => return,
+            () = inner.settle.notified() => {}
+        }
+    }
+}
+
+/// Renews the leases of this node while it has any.
+pub(crate) async fn run_leases(inner: Arc<Inner>) {
+    loop {
+        tokio::select! {
+            () = inner.closing.cancelled() => return,
+            () = inner.leased.notified() => {}
+        }
+        while inner.has_live() {
+            tokio::select! {
+                () = inner.closing.cancelled() => return,
+                () = tokio::time::sleep(inner.settings.lease / 3) => {}
+            }
+            let now = inner.clock.now();
+            if let Err(error) = inner.store.renew(inner.settings.node, now.plus(inner.settings.lease), now).await {
+                tracing::warn!(%error, "leases could not be renewed");
+            }
+        }
+    }
+}
+
+fn publish(inner: &Inner, changes: &[Change]) {
+    changes.iter().for_each(|change| inner.committed(change));
+}

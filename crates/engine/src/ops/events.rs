@@ -1,0 +1,59 @@
+//! The history, from any position, also as it happens.
+
+use std::time::Duration;
+
+use longshore_domain::EventSeq;
+use longshore_domain::fault::Fault;
+use longshore_domain::job::EventRecord;
+use tokio::time::Instant;
+
+use crate::Engine;
+use crate::engine::Caller;
+
+/// Most events in one answer.
+const EVENTS_MAX: usize = 500;
+
+impl Engine {
+    /// Events after `after`, oldest first, of one job or of all that the caller may see. Waits for at most `wait`
+    /// if there are none. The second part of the answer is where to go on. Cancel safe.
+    ///
+    /// # Errors
+    /// `job_not_found`; `forbidden` if the caller may not see everybody's jobs and named none.
+    pub async fn events(
+        &self,
+        caller: &Caller,
+        job: Option<&str>,
+        after: EventSeq,
+        wait: Duration,
+    ) -> Result<(Vec<EventRecord>, EventSeq), Fault> {
+        let job = match job {
+            Some(name) => Some(self.find(&caller.principal, name).await?.id),
+            None if caller.principal.sees_all() => None,
+            None => {
+                return Err(Fault::new(longshore_domain::FaultCode::Forbidden, "this token sees its own jobs only")
+                    .next("name the job whose events you want"));
+            }
+        };
+        let deadline = Instant::now() + wait;
+        let mut commits = self.inner.hub.commits();
+        loop {
+            commits.mark_unchanged();
+            let events = self.inner.store.events(after, job, EVENTS_MAX).await?;
+            if let Some(last) = events.last() {
+                let next = last.seq;
+                return Ok((events, next));
+            }
+            if tokio::time::timeout_at(deadline, commits.changed()).await.is_err() {
+                return Ok((events, after));
+            }
+        }
+    }
+
+    /// Position of the newest event: begin here to see only what happens from now on.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn newest_event(&self) -> Result<EventSeq, Fault> {
+        Ok(self.inner.store.last_event().await?)
+    }
+}

@@ -1,0 +1,23 @@
+//! What a caller can ask for; one operation per file. Every door comes through here.
+
+mod cancel;
+mod events;
+mod find;
+mod list;
+mod output;
+mod remove;
+mod retention;
+mod retry;
+mod submit;
+mod view;
+mod wait;
+
+pub use list::{JobPage, ListQuery, PAGE_MAX};
+pub use output::{OUTPUT_BYTES_MAX, OutputCursor, OutputPage, OutputQuery, OutputStart};
+pub use remove::Removed;
+pub use retention::RetentionReport;
+pub use submit::{Accepted, Submit};
+pub use view::JobView;
+pub use wait::{WAIT_JOBS_MAX, WaitFor, Waited};
+
+pub use crate::engine::Caller;

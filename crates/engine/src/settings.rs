@@ -1,0 +1,72 @@
+//! What the engine is told by whoever wires it: resolved, checked, with units.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use longshore_domain::job::QueueName;
+use longshore_domain::{NodeId, Timestamp};
+
+/// Everything the engine needs to know from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's name, the same after a restart.
+    pub node: NodeId,
+    /// Boot of this machine; another value means that no process of before can live.
+    pub boot: String,
+    /// Sockets, locks and exit records of running attempts; on a local disk.
+    pub run_dir: PathBuf,
+    /// Output of attempts, one folder a day.
+    pub output_dir: PathBuf,
+    /// Compressed records of jobs that retention removed.
+    pub archive_dir: PathBuf,
+    /// Program that acts as spawner and shim, with the arguments that make it so.
+    pub shim_program: PathBuf,
+    /// See `shim_program`.
+    pub shim_args: Vec<OsString>,
+    /// Put the spawner into a systemd scope of its own, because this process belongs to a systemd service.
+    pub shim_scope: bool,
+    /// A writable cgroup v2 folder under which each attempt gets a leaf of its own.
+    pub cgroup: Option<PathBuf>,
+    /// Most attempts that run at once on this node.
+    pub capacity: usize,
+    /// Limits of queues, set at start.
+    pub queues: BTreeMap<QueueName, u32>,
+    /// Length of a lease; renewed at a third of it, so that two renewals may be late.
+    pub lease: Duration,
+    /// Variables that commands inherit beyond the usual ones.
+    pub env_allow: Vec<String>,
+    /// What is removed when.
+    pub retention: Retention,
+}
+
+/// What is removed when. Pinned jobs and unfinished ones never are.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// Output and results are kept this long after the end.
+    pub output: Duration,
+    /// Records are kept this long after the end, then moved to the archive.
+    pub record: Duration,
+    /// All output together may have this many bytes; beyond it the oldest goes first.
+    pub output_bytes_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self { output: 7 * DAY, record: 90 * DAY, output_bytes_max: 10 * 1024 * 1024 * 1024 }
+    }
+}
+
+impl Settings {
+    /// Where the output of one attempt is kept.
+    pub fn output_path(&self, job: &longshore_domain::Job, attempt: longshore_domain::AttemptNumber) -> PathBuf {
+        self.output_day(job.submitted_at).join(format!("{}.{attempt}.log", job.id))
+    }
+
+    fn output_day(&self, at: Timestamp) -> PathBuf {
+        let text = at.to_string();
+        self.output_dir.join(text.get(..10).unwrap_or("undated"))
+    }
+}
