@@ -11,7 +11,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("longshore-engine", &["longshore-domain"]),
     ("longshore-mcp", &["longshore-domain", "longshore-engine"]),
     ("longshore", &["longshore-domain", "longshore-engine", "longshore-mcp", "longshore-store"]),
-    ("longshore-testkit", &[]),
+    ("longshore-testkit", &["longshore-domain", "longshore-store"]),
 ];
 
 /// Files longer than this need a reason here.
