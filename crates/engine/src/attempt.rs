@@ -21,7 +21,7 @@ pub(crate) async fn run(inner: Arc<Inner>, claimed: ClaimedJob, slot: OwnedSemap
     while let Some(claimed) = next.take() {
         inner.follow(&claimed.job);
         inner.announce(claimed.job.id);
-        let ending = start(&inner, &claimed).await;
+        let Some(ending) = unless_closing(&inner, start(&inner, &claimed)).await else { return };
         next = conclude(&inner, &claimed.job, ending).await;
     }
     inner.give_back(slot);
@@ -29,13 +29,22 @@ pub(crate) async fn run(inner: Arc<Inner>, claimed: ClaimedJob, slot: OwnedSemap
 
 /// Follows an attempt that an earlier process of this node had started, then its slot's successors.
 pub(crate) async fn resume(inner: Arc<Inner>, job: Job, found: Found, slot: Option<OwnedSemaphorePermit>) {
-    let ending = follow_found(&inner, &job, found).await;
+    let Some(ending) = unless_closing(&inner, follow_found(&inner, &job, found)).await else { return };
     let next = conclude(&inner, &job, ending).await;
     match (next, slot) {
         (Some(claimed), Some(slot)) => Box::pin(run(inner, claimed, slot)).await,
         (Some(claimed), None) => give_up_claim(&inner, &claimed.job).await,
         (None, Some(slot)) => inner.give_back(slot),
         (None, None) => {}
+    }
+}
+
+/// Lets go of an attempt when the engine closes: its shim goes on, and the next engine takes it up.
+async fn unless_closing<T>(inner: &Inner, following: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        ending = following => Some(ending),
+        () = inner.closing.cancelled() => None,
     }
 }
 
@@ -67,6 +76,10 @@ impl Ending<'_> {
 async fn start<'a>(inner: &'a Arc<Inner>, claimed: &'a ClaimedJob) -> Ending<'a> {
     let ClaimedJob { job, spec: JobSpec::Command(spec) } = claimed;
     let Some(lease) = job.state.lease() else { return Ending::given_back(job, "claimed without a lease") };
+    let output_path = inner.settings.output_path(job, job.attempt);
+    if let Some(Err(error)) = output_path.parent().map(std::fs::create_dir_all) {
+        return Ending::given_back(job, format!("the folder of its output cannot be made: {error}"));
+    }
     let plan = AttemptPlan {
         job: job.id,
         number: job.number,
@@ -74,7 +87,7 @@ async fn start<'a>(inner: &'a Arc<Inner>, claimed: &'a ClaimedJob) -> Ending<'a>
         nonce: lease.nonce,
         boot: lease.boot.clone(),
         spec: spec.clone(),
-        output_path: inner.settings.output_path(job, job.attempt),
+        output_path,
     };
     match inner.spawner.spawn(plan).await {
         Ok(link) => follow_link(inner, job, link, false).await,

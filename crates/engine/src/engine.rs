@@ -71,10 +71,11 @@ impl Engine {
         self.drain();
         self.inner.closing.cancel();
         self.inner.tasks.close();
-        self.inner.store.close().await;
         if tokio::time::timeout(patience, self.inner.tasks.wait()).await.is_err() {
-            tracing::debug!("followers of running attempts were left behind");
+            tracing::warn!("some loops did not end in time");
         }
+        self.inner.spawner.close().await;
+        self.inner.store.close().await;
     }
 
     /// What the engine was told at start.

@@ -1,1 +1,13 @@
+//! Drivers of the storage port in `longshore_domain::store`, and the suite that every driver passes.
+//!
+//! Nothing here decides what becomes of a job: rows are read, `apply` is asked, and its answer is written.
 
+pub mod sqlite;
+
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+
+#[cfg(test)]
+mod tests;
+
+pub use sqlite::{Durability, SqliteOptions, SqliteStore};

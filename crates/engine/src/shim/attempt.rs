@@ -1,0 +1,345 @@
+//! One attempt, from the request to the durable record of its end.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use longshore_domain::job::AttemptReport;
+use rustix::event::PollFlags;
+use rustix::fs::{AtFlags, Mode, fchmod, unlinkat};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+
+use super::command::{self, Output, RunningCommand, StartError};
+use super::conclude::conclude;
+use super::ending::{Due, Ending};
+use super::news::{Audience, News};
+use super::peers::Peers;
+use super::recorder::Recorder;
+use super::sys::{self, EndedChild, Reaped};
+use super::time::{Steady, steady, wall};
+use super::watch::{Alarm, wait};
+use super::wire::{AttemptPlan, FromShim, Hello, PROTOCOL, Started, ToShim, socket_name, to_line};
+
+/// Most bytes taken from a pipe at once.
+const READ_BYTES: usize = 256 * 1024;
+/// The same until a command has printed so much at once.
+const SMALL_READ_BYTES: usize = 4 * 1024;
+/// Most reads from one pipe before others get their turn.
+const READS_MAX: usize = 8;
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 8;
+
+/// Where shims work: it is their current directory as well.
+pub(super) struct Place {
+    pub(super) run_dir: OwnedFd,
+    pub(super) cgroups: Option<PathBuf>,
+}
+
+/// Runs the attempt that a request describes. `socket` leads to the daemon that wants it.
+pub(super) fn run(request: &[u8], socket: OwnedFd, place: &Place) {
+    let peers = Peers::new(socket);
+    let plan: AttemptPlan = match serde_json::from_slice(request) {
+        Ok(plan) => plan,
+        Err(error) => return refuse(peers, format!("the shim does not understand the request: {error}")),
+    };
+    match prepare(&plan) {
+        Ok((listener, wake)) => begin(plan, peers, listener, wake, place),
+        Err(error) => refuse(peers, format!("the shim could not set itself up: {error}")),
+    }
+}
+
+fn refuse(mut peers: Peers, reason: String) {
+    peers.tell_all(&to_line(&FromShim::Refused { reason }));
+}
+
+/// Makes this process a shim. Nothing has begun if this fails, and nothing is left of it.
+fn prepare(plan: &AttemptPlan) -> io::Result<(OwnedFd, OwnedFd)> {
+    rustix::process::setsid()?;
+    sys::adopt_orphans()?;
+    let wake = sys::watch_children()?;
+    // A name that is taken means that this attempt has begun before: it must not begin twice.
+    let listener = listen_at(&socket_name(plan.number, plan.attempt))?;
+    Ok((listener, wake))
+}
+
+fn listen_at(name: &str) -> io::Result<OwnedFd> {
+    let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // The file gets the mode of the socket; elsewhere than on Linux only the folder keeps others out.
+    fchmod(&listener, Mode::RUSR | Mode::WUSR).ok();
+    bind(&listener, &SocketAddrUnix::new(name)?)?;
+    listen(&listener, BACKLOG)?;
+    Ok(listener)
+}
+
+fn begin(plan: AttemptPlan, mut peers: Peers, listener: OwnedFd, wake: OwnedFd, place: &Place) {
+    let (at, started) = (wall(), steady());
+    match command::start(&plan, place.cgroups.as_deref()) {
+        Ok(command) => {
+            let attempt = Attempt::new(plan, peers, listener, wake, command, Start { at, steady: started });
+            attempt.run(place);
+        }
+        Err(StartError::Machine(reason)) => {
+            unlinkat(&place.run_dir, socket_name(plan.number, plan.attempt), AtFlags::empty()).ok();
+            refuse(peers, reason);
+        }
+        Err(StartError::Command(problem)) => {
+            let report = AttemptReport {
+                spawn_error: Some(problem),
+                started_at: at,
+                finished_at: wall(),
+                ran: steady().saturating_sub(started),
+                ..AttemptReport::default()
+            };
+            let greeting = to_line(&FromShim::Hello(hello(&plan)));
+            conclude(place, &plan, &mut peers, &listener, greeting, &report);
+        }
+    }
+}
+
+fn hello(plan: &AttemptPlan) -> Hello {
+    Hello { protocol: PROTOCOL, job: plan.job, attempt: plan.attempt, nonce: plan.nonce, pid: std::process::id() }
+}
+
+#[derive(Clone, Copy)]
+struct Start {
+    at: longshore_domain::Timestamp,
+    steady: Steady,
+}
+
+struct End {
+    child: EndedChild,
+    at: longshore_domain::Timestamp,
+    steady: Steady,
+}
+
+/// An attempt whose command was started.
+struct Attempt {
+    plan: AttemptPlan,
+    peers: Peers,
+    listener: OwnedFd,
+    wake: OwnedFd,
+    outputs: Vec<Output>,
+    leaf: Option<super::cgroup::Leaf>,
+    start: Start,
+    started: Started,
+    recorder: Recorder,
+    news: News,
+    ending: Ending,
+    alarm: Alarm,
+    buffer: Vec<u8>,
+    has_children: bool,
+    end: Option<End>,
+}
+
+impl Attempt {
+    fn new(
+        plan: AttemptPlan,
+        peers: Peers,
+        listener: OwnedFd,
+        wake: OwnedFd,
+        command: RunningCommand,
+        start: Start,
+    ) -> Self {
+        let deadlines = &plan.spec.deadlines;
+        let started = Started {
+            process: command.process.clone(),
+            at: start.at,
+            deadline_at: deadlines.hard.map(|hard| start.at.plus(hard)),
+        };
+        Self {
+            recorder: Recorder::new(plan.output_path.clone(), plan.spec.limits.output_bytes_max),
+            ending: Ending::new(command.process, deadlines, start.steady),
+            plan,
+            peers,
+            listener,
+            wake,
+            outputs: command.outputs,
+            leaf: command.leaf,
+            start,
+            started,
+            news: News::default(),
+            alarm: Alarm::default(),
+            buffer: vec![],
+            has_children: true,
+            end: None,
+        }
+    }
+
+    fn run(mut self, place: &Place) {
+        self.peers.tell_all(&to_line(&FromShim::Started(self.started.clone())));
+        while !self.is_over() {
+            self.turn();
+        }
+        let greeting = self.greeting();
+        let Self { plan, mut peers, listener, leaf, recorder, ending, outputs, start, has_children, end, .. } = self;
+        let report = report(start, end, &ending, recorder.finish(!outputs.is_empty()));
+        let report = AttemptReport { leftovers: ending.leftovers(!has_children), ..report };
+        leaf.into_iter().for_each(super::cgroup::Leaf::remove);
+        conclude(place, &plan, &mut peers, &listener, greeting, &report);
+    }
+
+    fn is_over(&self) -> bool {
+        let quiet = !self.has_children && self.outputs.is_empty();
+        self.end.is_some()
+            && (quiet || {
+                let now = steady();
+                (!self.has_children && self.ending.patience_over(now)) || self.ending.given_up(now)
+            })
+    }
+
+    /// Does what is due, sleeps until something happens, and sees to it.
+    fn turn(&mut self) {
+        let now = steady();
+        if self.ending.tick(now) == Due::KillAll
+            && let Some(leaf) = &self.leaf
+        {
+            leaf.kill();
+        }
+        self.announce(now);
+        self.alarm.set(self.ending.deadline());
+        let ready = self.sleep();
+        let has = |at: usize, flags: PollFlags| ready.get(at).is_some_and(|found| found.intersects(flags));
+        let any = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+        if has(0, any) {
+            self.reap();
+        }
+        let first_peer = 3 + self.outputs.len();
+        if (3..first_peer).any(|at| has(at, any)) {
+            self.read_outputs();
+        }
+        if (first_peer..ready.len()).any(|at| has(at, any | PollFlags::OUT)) {
+            self.exchange();
+        }
+        if has(1, any) {
+            let greeting = self.greeting();
+            self.peers.accept(&self.listener, &greeting);
+        }
+    }
+
+    fn sleep(&self) -> Vec<PollFlags> {
+        let alarm = self.alarm.descriptor().unwrap_or(self.listener.as_fd());
+        let mut interests =
+            vec![(self.wake.as_fd(), PollFlags::IN), (self.listener.as_fd(), PollFlags::IN), (alarm, PollFlags::IN)];
+        interests.extend(self.outputs.iter().map(|output| (output.pipe.as_fd(), PollFlags::IN)));
+        interests.extend(self.peers.interests());
+        let news = self.news.next_at(self.peers.any_follows()).filter(|_| !self.peers.is_empty());
+        let patience = self.end.as_ref().map(|end| end.steady + super::ending::PATIENCE);
+        let patience = patience.filter(|_| !self.has_children);
+        let until = [self.ending.next_at(), self.alarm.timeout(), news, patience].into_iter().flatten().min();
+        wait(&interests, until)
+    }
+
+    fn reap(&mut self) {
+        let mut told = [0; 16];
+        rustix::io::read(&self.wake, &mut told).ok();
+        loop {
+            match sys::reap() {
+                Reaped::Child(child) if child.pid == self.started.process.pid && self.end.is_none() => {
+                    self.end = Some(End { child, at: wall(), steady: steady() });
+                    self.ending.exited(steady());
+                }
+                Reaped::Child(_) => {}
+                Reaped::NoneEnded => return self.read_outputs(),
+                Reaped::NoChildren => {
+                    self.has_children = false;
+                    return self.read_outputs();
+                }
+            }
+        }
+    }
+
+    /// Takes what is in the pipes, without waiting; forgets pipes that nobody holds any more.
+    fn read_outputs(&mut self) {
+        let mut outputs = std::mem::take(&mut self.outputs);
+        outputs.retain_mut(|output| !self.read_output(output));
+        self.outputs = outputs;
+    }
+
+    /// Reads one pipe; whether it is at its end.
+    fn read_output(&mut self, output: &mut Output) -> bool {
+        let now = steady();
+        for _ in 0..READS_MAX {
+            // Most commands print little: the large buffer is made for one that fills the small one.
+            let mut small = [0; SMALL_READ_BYTES];
+            let is_small = self.buffer.is_empty();
+            let space = if is_small { &mut small[..] } else { &mut self.buffer[..] };
+            let length = match rustix::io::read(&output.pipe, &mut *space) {
+                Ok(0) => return true,
+                Ok(length) => length,
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(rustix::io::Errno::AGAIN) => return false,
+                Err(_) => return true,
+            };
+            self.recorder.take(&space[..length], output.stream, now, wall);
+            self.news.printed(&space[..length]);
+            if length >= SMALL_READ_BYTES {
+                output.enlarge();
+                self.buffer.resize(READ_BYTES, 0);
+            }
+        }
+        false
+    }
+
+    fn exchange(&mut self) {
+        for order in self.peers.exchange() {
+            match order {
+                ToShim::Stop { kill } => {
+                    self.reap();
+                    self.ending.order_stop(kill, steady());
+                }
+                ToShim::Follow { on } if on && self.recorder.total() > 0 => self.news.repeat(),
+                ToShim::Follow { .. } => {}
+            }
+        }
+    }
+
+    fn announce(&mut self, now: Steady) {
+        if self.peers.is_empty() {
+            return;
+        }
+        let audience = self.news.due(now, self.peers.any_follows());
+        let Some(audience) = audience else { return };
+        let line = self.output_line(now);
+        match audience {
+            Audience::Followers => self.peers.tell_followers(&line),
+            Audience::Everybody => self.peers.tell_all(&line),
+        }
+    }
+
+    fn output_line(&mut self, now: Steady) -> Vec<u8> {
+        let progress = self.news.progress(now).cloned();
+        to_line(&FromShim::Output { total: self.recorder.total(), progress })
+    }
+
+    /// What somebody who connects is told first.
+    fn greeting(&mut self) -> Vec<u8> {
+        let mut greeting = to_line(&FromShim::Hello(hello(&self.plan)));
+        greeting.extend(to_line(&FromShim::Started(self.started.clone())));
+        if self.recorder.total() > 0 {
+            greeting.extend(self.output_line(steady()));
+        }
+        greeting
+    }
+}
+
+fn report(
+    start: Start,
+    end: Option<End>,
+    ending: &Ending,
+    output: longshore_domain::job::OutputFacts,
+) -> AttemptReport {
+    let Some(End { child, at, steady }) = end else { return AttemptReport::default() };
+    AttemptReport {
+        exit_code: child.exit_code,
+        signal: child.signal,
+        spawn_error: None,
+        deadline_passed: ending.deadline_passed(),
+        stopped: ending.stop_ordered(),
+        started_at: start.at,
+        finished_at: at,
+        ran: steady.saturating_sub(start.steady),
+        output,
+        leftovers: vec![],
+        usage: child.usage,
+    }
+}

@@ -1,0 +1,150 @@
+//! An engine in a temporary folder, and the words that the tests use of it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use longshore_domain::fault::FaultCode;
+use longshore_domain::job::QueueName;
+use longshore_domain::{Fault, Job, NodeId, Timestamp};
+use longshore_engine::ops::{Caller, OutputPage, OutputQuery, OutputStart, Submit, WaitFor};
+use longshore_engine::{Clock, Engine, Retention, Settings};
+use longshore_store::{SqliteOptions, SqliteStore};
+
+use crate::shim::kit::program;
+
+/// Longer than anything here takes unless it hangs.
+pub(super) const LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Kit {
+    pub(super) engine: Engine,
+    pub(super) settings: Settings,
+    pub(super) folder: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Kit {
+    pub(super) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_owned();
+        let mut settings = Settings {
+            node: NodeId::new(Timestamp::from_millis(0), 1),
+            boot: "this boot".into(),
+            run_dir: path.join("run"),
+            output_dir: path.join("output"),
+            archive_dir: path.join("archive"),
+            shim_program: program(),
+            shim_args: vec![],
+            shim_scope: false,
+            cgroup: None,
+            capacity: 8,
+            queues: BTreeMap::from([(QueueName::try_from("narrow".to_owned()).unwrap(), 1)]),
+            lease: Duration::from_secs(30),
+            env_allow: vec![],
+            retention: Retention::default(),
+        };
+        change(&mut settings);
+        let engine = open(&path, &settings).await;
+        Self { engine, settings, folder: path, _folder: folder }
+    }
+
+    /// Ends this engine and starts another on the same folders, as a restarted daemon would.
+    pub(super) async fn restart(&mut self, change: impl FnOnce(&mut Settings)) {
+        self.engine.close(LIMIT).await;
+        change(&mut self.settings);
+        self.engine = open(&self.folder, &self.settings).await;
+    }
+
+    pub(super) async fn submit(&self, request: Submit) -> Job {
+        self.engine.submit(&owner(), request).await.unwrap().job
+    }
+
+    pub(super) async fn refused(&self, request: Submit) -> Fault {
+        self.engine.submit(&owner(), request).await.unwrap_err()
+    }
+
+    /// The job once it has ended.
+    pub(super) async fn ended(&self, job: &Job) -> Job {
+        let names = [job.id.to_string()];
+        let waited = self.engine.wait(&owner(), &names, WaitFor::All, LIMIT).await.unwrap();
+        assert!(!waited.timed_out, "{:?}", waited.jobs);
+        waited.jobs.into_iter().next().unwrap()
+    }
+
+    pub(super) async fn output(&self, job: &Job, start: OutputStart) -> Result<OutputPage, Fault> {
+        let query = OutputQuery { start, bytes_max: 1024 * 1024, wait: LIMIT };
+        self.engine.output(&owner(), &job.id.to_string(), query).await
+    }
+
+    /// Everything that the job prints, to its end.
+    pub(super) async fn printed(&self, job: &Job) -> String {
+        let mut start = OutputStart::Head;
+        let mut text = vec![];
+        loop {
+            let page = self.output(job, start).await.unwrap();
+            text.extend(page.bytes);
+            if page.end {
+                return String::from_utf8(text).unwrap();
+            }
+            start = OutputStart::Cursor(page.next);
+        }
+    }
+
+    /// Waits until the job has printed something.
+    pub(super) async fn speaks(&self, job: &Job) -> String {
+        let page = self.output(job, OutputStart::Head).await.unwrap();
+        assert!(!page.bytes.is_empty(), "{:?}", page.job.state);
+        String::from_utf8(page.bytes).unwrap()
+    }
+
+    pub(super) fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_string_lossy().into_owned()
+    }
+
+    /// A pipe that a command can wait at, and the word that lets it go on.
+    pub(super) fn gate(&self, name: &str) -> Gate {
+        let path = self.folder.join(name);
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        Gate { path }
+    }
+}
+
+pub(super) struct Gate {
+    path: PathBuf,
+}
+
+impl Gate {
+    /// Shell words that wait for the gate.
+    pub(super) fn wait(&self) -> String {
+        format!("read line <{}", self.path.display())
+    }
+
+    pub(super) async fn open(&self) {
+        let path = self.path.clone();
+        tokio::task::spawn_blocking(move || std::fs::write(path, "go\n")).await.unwrap().unwrap();
+    }
+}
+
+async fn open(folder: &std::path::Path, settings: &Settings) -> Engine {
+    let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap();
+    Engine::open(Arc::new(store), Clock::system(), settings.clone()).await.unwrap()
+}
+
+pub(super) fn owner() -> Caller {
+    Caller::owner()
+}
+
+/// A line for the shell.
+pub(super) fn shell(line: impl Into<String>) -> Submit {
+    Submit { command: vec![line.into()], shell: true, cwd: "/".into(), ..Submit::default() }
+}
+
+pub(super) fn code(fault: &Fault) -> FaultCode {
+    fault.code
+}

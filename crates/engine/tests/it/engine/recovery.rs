@@ -1,0 +1,143 @@
+//! What a new engine makes of what an earlier one left.
+
+use std::time::Duration;
+
+use longshore_domain::job::{FailReason, OutcomeStatus, RetryPolicy, StateName};
+use longshore_engine::ops::Submit;
+
+use super::kit::{Kit, owner, shell};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_running_job_is_followed_on() {
+    let mut kit = Kit::new().await;
+    let gate = kit.gate("gate");
+    let job = kit.submit(shell(format!("echo before; {}; echo after; exit 5", gate.wait()))).await;
+    kit.speaks(&job).await;
+    kit.restart(|_| {}).await;
+    let found = kit.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    assert_eq!((found.state.name(), found.attempt.0), (StateName::Running, 1));
+    gate.open().await;
+    let ended = kit.ended(&job).await;
+    assert_eq!(ended.outcome().unwrap().report.as_ref().unwrap().exit_code, Some(5));
+    assert_eq!((ended.attempt.0, kit.printed(&job).await.as_str()), (1, "before\nafter\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_ended_meanwhile_has_its_outcome() {
+    let mut kit = Kit::new().await;
+    let gate = kit.gate("gate");
+    let job = kit.submit(shell(format!("echo begun; {}; exit 6", gate.wait()))).await;
+    kit.speaks(&job).await;
+    kit.engine.close(super::kit::LIMIT).await;
+    gate.open().await;
+    let record = kit.settings.run_dir.join(format!("{}.1.exit", job.number));
+    while !record.exists() {
+        tokio::task::yield_now().await;
+    }
+    kit.restart(|_| {}).await;
+    let ended = kit.ended(&job).await;
+    assert_eq!(ended.outcome().unwrap().report.as_ref().unwrap().exit_code, Some(6));
+    while record.exists() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_being_stopped_is_stopped_on() {
+    let mut kit = Kit::new().await;
+    let job = kit.submit(shell("trap 'echo told' TERM; echo ready; while :; do sleep 1000 & wait; done")).await;
+    kit.speaks(&job).await;
+    kit.engine.cancel(&owner(), &job.id.to_string(), None).await.unwrap();
+    kit.restart(|_| {}).await;
+    assert_eq!(kit.ended(&job).await.outcome().unwrap().status, OutcomeStatus::Cancelled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_reboot_an_unseen_end_is_lost_and_not_repeated() {
+    let mut kit = Kit::new().await;
+    let job = kit.submit(shell("echo ready; sleep 1000")).await;
+    kit.speaks(&job).await;
+    kit.restart(|settings| settings.boot = "another boot".into()).await;
+    let ended = kit.ended(&job).await;
+    let outcome = ended.outcome().unwrap();
+    assert_eq!(outcome.reason, Some(FailReason::Lost));
+    assert!(outcome.message.as_ref().unwrap().contains("restarted"), "{outcome:?}");
+    assert_eq!((ended.attempt.0, kit.printed(&job).await.as_str()), (1, "ready\n"));
+    // The machine was not really restarted: end what runs.
+    stop_processes_of(&job.id.to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_shim_is_a_lost_attempt_repeated_only_if_allowed() {
+    let kit = Kit::new().await;
+    let marks = kit.path("marks");
+    let line = format!("echo run >> {marks}; echo ready; test $(wc -l < {marks}) = 1 && sleep 1000; exit 0");
+    let retry = RetryPolicy { retries_max: 1, backoff: Duration::from_millis(5), ..RetryPolicy::default() };
+    for (retry, attempts) in [(RetryPolicy::default(), 1), (retry, 2)] {
+        std::fs::remove_file(&marks).ok();
+        let job = kit.submit(Submit { retry, ..shell(line.clone()) }).await;
+        kit.speaks(&job).await;
+        kill_shim_of(&job.id.to_string());
+        let ended = kit.ended(&job).await;
+        assert_eq!(ended.attempt.0, attempts);
+        match attempts {
+            1 => assert_eq!(ended.outcome().unwrap().reason, Some(FailReason::Lost)),
+            _ => assert!(ended.outcome().unwrap().is_success(), "{:?}", ended.outcome()),
+        }
+        assert_eq!(processes_of(&job.id.to_string()), Vec::<u32>::new());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_jobs_and_dependents_survive() {
+    let mut kit = Kit::new().await;
+    let gate = kit.gate("gate");
+    let first = kit.submit(shell(format!("echo begun; {}", gate.wait()))).await;
+    let second = kit.submit(Submit { after: vec![first.id.to_string()], ..shell("echo second") }).await;
+    let later = kit.engine.clock().now().plus(Duration::from_millis(100));
+    let third = kit.submit(Submit { not_before: Some(later), ..shell("echo third") }).await;
+    kit.speaks(&first).await;
+    kit.restart(|_| {}).await;
+    gate.open().await;
+    for job in [first, second, third] {
+        assert!(kit.ended(&job).await.outcome().unwrap().is_success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draining_engine_takes_nothing_new_and_finishes_what_runs() {
+    let kit = Kit::new().await;
+    let gate = kit.gate("gate");
+    let job = kit.submit(shell(gate.wait())).await;
+    kit.engine.drain();
+    let fault = kit.refused(shell("true")).await;
+    assert_eq!(fault.code, longshore_domain::FaultCode::StoreUnavailable);
+    gate.open().await;
+    assert!(kit.ended(&job).await.outcome().unwrap().is_success());
+}
+
+fn processes_of(job: &str) -> Vec<u32> {
+    let variable = format!("LONGSHORE_JOB={job}");
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let ours = entries.filter(|entry| {
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|found| found == variable.as_bytes())
+    });
+    ours.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+fn kill(pid: u32) {
+    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+}
+
+fn stop_processes_of(job: &str) {
+    processes_of(job).into_iter().for_each(kill);
+}
+
+/// The shim is the parent of the first process of the attempt.
+fn kill_shim_of(job: &str) {
+    let first = processes_of(job).into_iter().min().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
+    let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
+    kill(parent.trim().parse().unwrap());
+}

@@ -1,0 +1,4 @@
+//! The engine against the real world: real processes, real files.
+
+mod engine;
+mod shim;

@@ -1,0 +1,147 @@
+//! Finding attempts again after the daemon that began them is gone.
+
+use longshore_engine::process::{Found, ShimReport, Spawner, exit_record, forget, kill_leftovers};
+use rustix::process::Signal;
+
+use super::kit::{Kit, ended, gone, kill, lives, options, parent, printed, started, within};
+
+#[tokio::test]
+async fn a_daemon_that_comes_back_gets_the_rest_and_the_report() {
+    let kit = Kit::new().await;
+    let plan = kit.shell("mkfifo gate; echo before; read x < gate; echo after; exit 9");
+    let mut link = kit.start(&plan).await;
+    let process = started(&mut link).await;
+    link.control().follow(true);
+    printed(&mut link, 7).await;
+    drop(link);
+    let Kit { spawner, run_dir, folder, _folder: _keep, .. } = kit;
+    drop(spawner);
+    let spawner = within(Spawner::launch(options(run_dir.clone()))).await.unwrap();
+    let found = within(longshore_engine::process::look_up(&run_dir, plan.number, plan.attempt, plan.nonce)).await;
+    let Found::Running(mut link) = found else { panic!("{found:?}") };
+    assert_eq!(started(&mut link).await, process);
+    assert!(matches!(within(link.next()).await, Some(ShimReport::Output { total: 7, .. })));
+    std::fs::write(folder.join("gate"), "go\n").unwrap();
+    let report = ended(&mut link).await;
+    assert_eq!((report.exit_code, report.output.bytes), (Some(9), 13));
+    assert_eq!(exit_record(&run_dir, plan.number, plan.attempt, plan.nonce).await, Some(report));
+    drop(spawner);
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_heard_is_on_record() {
+    let kit = Kit::new().await;
+    let plan = kit.shell("exit 6");
+    let mut link = kit.start(&plan).await;
+    let command = started(&mut link).await.pid;
+    drop(link);
+    gone(command).await;
+    // Its shim either still concludes, and then tells, or has concluded.
+    let report = match kit.look_up(&plan).await {
+        Found::Ended(report) => report,
+        Found::Running(mut link) => ended(&mut link).await,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(report.exit_code, Some(6));
+    let stranger = longshore_domain::Nonce::new(1);
+    assert_eq!(exit_record(&kit.run_dir, plan.number, plan.attempt, stranger).await, None);
+    forget(&kit.run_dir, plan.number, plan.attempt);
+    assert!(matches!(kit.look_up(&plan).await, Found::NeverStarted));
+}
+
+#[tokio::test]
+async fn shims_live_on_when_their_spawner_is_killed() {
+    let kit = Kit::new().await;
+    let plan = kit.plan(&["sleep", "1000"]);
+    let mut link = kit.start(&plan).await;
+    started(&mut link).await;
+    let spawner = std::fs::read_to_string(kit.run_dir.join("spawner.lock")).unwrap().trim().parse().unwrap();
+    kill(spawner, Signal::KILL);
+    gone(spawner).await;
+    let Found::Running(mut other) = kit.look_up(&plan).await else { panic!("the shim lives") };
+    other.control().stop(false);
+    assert!(ended(&mut other).await.stopped);
+    assert!(ended(&mut link).await.stopped);
+}
+
+#[tokio::test]
+async fn a_killed_shim_is_gone_and_its_command_is_found_by_its_mark() {
+    let kit = Kit::new().await;
+    let plan = kit.shell("setsid sleep 1000 & echo $! > child; echo ready; sleep 1000");
+    let mut link = kit.start(&plan).await;
+    let command = started(&mut link).await;
+    link.control().follow(true);
+    printed(&mut link, 6).await;
+    let shim = parent(command.pid);
+    kill(shim, Signal::KILL);
+    assert!(within(link.next()).await.is_none());
+    assert!(matches!(kit.look_up(&plan).await, Found::Gone));
+    let leftovers = within(kill_leftovers(plan.nonce, Some(command.clone()))).await;
+    assert!(leftovers.len() >= 3, "{leftovers:?}");
+    assert!(leftovers.iter().all(|process| process.stopped && !lives(process.pid)), "{leftovers:?}");
+    assert!(leftovers.iter().any(|process| process.pid == command.pid));
+    assert!(within(kill_leftovers(plan.nonce, Some(command))).await.is_empty());
+}
+
+#[tokio::test]
+async fn signals_to_a_shim_do_not_end_it() {
+    let kit = Kit::new().await;
+    let plan = kit.plan(&["sleep", "1000"]);
+    let mut link = kit.start(&plan).await;
+    let shim = parent(started(&mut link).await.pid);
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
+        kill(shim, signal);
+    }
+    link.control().stop(false);
+    assert!(ended(&mut link).await.stopped);
+}
+
+#[tokio::test]
+async fn attempts_side_by_side_never_mix() {
+    let kit = Kit::new().await;
+    let plans: Vec<_> =
+        (0..20).map(|i| kit.shell(&format!("for x in 1 2 3 4 5; do echo {i}; done; exit {i}"))).collect();
+    let mut links = vec![];
+    for plan in &plans {
+        links.push(kit.start(plan).await);
+    }
+    for (i, (plan, link)) in plans.iter().zip(&mut links).enumerate() {
+        assert_eq!(ended(link).await.exit_code, Some(i as i32));
+        assert_eq!(super::kit::read_all(&plan.output_path), format!("{i}\n").repeat(5).into_bytes());
+        let record = exit_record(&kit.run_dir, plan.number, plan.attempt, plan.nonce).await.unwrap();
+        assert_eq!(record.exit_code, Some(i as i32));
+    }
+}
+
+#[tokio::test]
+async fn a_run_folder_may_have_a_long_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_dir = folder.path().join("x".repeat(150));
+    std::fs::create_dir(&run_dir).unwrap();
+    let spawner = within(Spawner::launch(options(run_dir.clone()))).await.unwrap();
+    let kit = Kit::new().await;
+    let plan = kit.plan(&["sleep", "1000"]);
+    let mut link = within(spawner.spawn(plan.clone())).await.unwrap();
+    started(&mut link).await;
+    let found = within(longshore_engine::process::look_up(&run_dir, plan.number, plan.attempt, plan.nonce)).await;
+    let Found::Running(mut other) = found else { panic!("{found:?}") };
+    other.control().stop(true);
+    assert!(ended(&mut other).await.stopped);
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_ignored() {
+    use tokio::io::AsyncWriteExt;
+    let kit = Kit::new().await;
+    let plan = kit.plan(&["sleep", "1000"]);
+    let mut link = kit.start(&plan).await;
+    started(&mut link).await;
+    let path = kit.run_dir.join(format!("{}.{}.sock", plan.number, plan.attempt));
+    let mut socket = tokio::net::UnixStream::connect(&path).await.unwrap();
+    let lines =
+        b"garbage\n{\"dance\":{}}\n\xff\xfe\n{\"follow\":{\"on\":true,\"loudly\":1}}\n{\"stop\":{\"why\":\"test\"}}\n";
+    socket.write_all(lines).await.unwrap();
+    let report = ended(&mut link).await;
+    assert!(report.stopped);
+    assert_eq!(report.signal, Some(15));
+}

@@ -1,0 +1,206 @@
+//! Who is taken next, how many at once, and each only once.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use longshore_domain::id::AttemptNumber;
+use longshore_domain::job::{Event, JobState, Lease};
+use longshore_domain::store::{NewJob, Queue, StoreError};
+
+use super::scene::{Place, Scene, cancel, ended, queue, started};
+
+pub async fn a_claim_takes_no_more_than_it_has_room_for(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let jobs = scene.accept_many(3).await;
+    assert!(scene.take(0).await.is_empty());
+    let room = scene.room(2);
+    let taken = scene.store.claim(room.clone(), scene.now()).await.expect("answered");
+    assert_eq!(taken.len(), 2);
+    for ((taken, job), nonce) in taken.iter().zip(&jobs).zip(&room.nonces) {
+        let lease = Lease {
+            holder: room.holder,
+            token: AttemptNumber(1),
+            until: room.until,
+            nonce: *nonce,
+            boot: room.boot.clone(),
+        };
+        assert_eq!((taken.job.id, &taken.job.state), (job.id, &JobState::Claimed { lease }));
+        assert_eq!((taken.job.attempt, taken.job.version), (AttemptNumber(1), 2));
+        assert_eq!(scene.read(job.id).await, taken.job);
+        assert_eq!(scene.store.spec(job.id).await.expect("read").as_ref(), Some(&taken.spec));
+    }
+    assert_eq!(scene.take_ids(5).await, [jobs[2].id]);
+}
+
+pub async fn the_highest_priority_goes_first_then_the_oldest(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let mut expected = vec![];
+    for (order, priority) in [0, 5, -5, 5, 0, i16::MAX, i16::MIN].into_iter().enumerate() {
+        let queue = queue(["a", "b"][order % 2]);
+        let job = scene.accept(NewJob { priority, queue, ..scene.job() }).await;
+        expected.push((std::cmp::Reverse(priority), job.number, job.id));
+    }
+    expected.sort_unstable();
+    let mut taken = vec![];
+    while let [id] = scene.take_ids(1).await[..] {
+        taken.push(id);
+    }
+    assert_eq!(taken, expected.iter().map(|(_, _, id)| *id).collect::<Vec<_>>());
+}
+
+pub async fn a_queue_lends_no_more_places_than_it_has(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    scene.set_queue("default", 2).await;
+    let jobs = scene.accept_many(4).await;
+    let taken = scene.take(10).await;
+    assert_eq!(taken.len(), 2);
+    assert!(scene.take(10).await.is_empty());
+    // A job that is asked to stop holds its place until the stop is proved.
+    let running = scene.happen(jobs[0].id, started(&taken[0].job)).await;
+    scene.happen(running.id, cancel()).await;
+    assert!(scene.take(10).await.is_empty());
+    scene.happen(running.id, ended(&running, 0)).await;
+    assert_eq!(scene.take_ids(10).await, [jobs[2].id]);
+    scene.set_queue("default", 1).await;
+    let back = Event::GivenBack { token: AttemptNumber(1), reason: "no room".into() };
+    scene.happen(jobs[1].id, back).await;
+    assert!(scene.take(10).await.is_empty(), "a limit that was lowered holds for what runs");
+    scene.set_queue("default", 3).await;
+    assert_eq!(scene.take_ids(10).await, [jobs[1].id, jobs[3].id]);
+}
+
+pub async fn a_paused_queue_gives_nothing_and_holds_up_no_other(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    scene.set_queue("slow", 0).await;
+    let slow = scene.accept(NewJob { queue: queue("slow"), priority: 9, ..scene.job() }).await;
+    let other = scene.accept(scene.job()).await;
+    assert_eq!(scene.take_ids(5).await, [other.id]);
+    scene.set_queue("slow", 1).await;
+    assert_eq!(scene.take_ids(5).await, [slow.id]);
+}
+
+pub async fn queues_are_made_when_first_named_and_keep_their_limits(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    scene.set_queue("b", 3).await;
+    scene.accept(NewJob { queue: queue("a"), ..scene.job() }).await;
+    scene.accept(NewJob { queue: queue("b"), ..scene.job() }).await;
+    scene.set_queue("c", 0).await;
+    let scene = scene.reopened(place).await;
+    let queues = scene.store.queues().await.expect("read");
+    let find = |name: &str| queues.iter().find(|queue| queue.name.as_str() == name).map(|queue| queue.concurrency);
+    assert_eq!(queues.len(), 3);
+    assert!(find("a").is_some_and(|concurrency| concurrency > 0));
+    assert_eq!((find("b"), find("c")), (Some(3), Some(0)));
+    assert!(queues.is_sorted_by_key(|Queue { name, .. }| name.clone()));
+}
+
+pub async fn limits_hold_after_the_store_was_opened_again(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    scene.set_queue("default", 2).await;
+    let jobs = scene.accept_many(3).await;
+    let taken = scene.take(1).await;
+    let scene = scene.reopened(place).await;
+    assert_eq!(scene.take_ids(5).await, [jobs[1].id]);
+    let running = scene.happen(jobs[0].id, started(&taken[0].job)).await;
+    scene.happen(jobs[0].id, ended(&running, 0)).await;
+    assert_eq!(scene.take_ids(5).await, [jobs[2].id]);
+}
+
+pub async fn concurrent_claims_take_each_job_once(place: &dyn Place) {
+    let scene = Arc::new(Scene::new(place).await);
+    scene.set_queue("default", 10_000).await;
+    let submits = (0..1_000).map(|_| {
+        let scene = Arc::clone(&scene);
+        tokio::spawn(async move { scene.accept(scene.job()).await })
+    });
+    for submit in submits.collect::<Vec<_>>() {
+        submit.await.expect("accepted");
+    }
+    let claims = (0..100).map(|slots| {
+        let scene = Arc::clone(&scene);
+        tokio::spawn(async move {
+            let mut taken = vec![];
+            loop {
+                let more = scene.take_ids(1 + slots % 7).await;
+                if more.is_empty() {
+                    return taken;
+                }
+                taken.extend(more);
+            }
+        })
+    });
+    let mut taken = vec![];
+    for claim in claims.collect::<Vec<_>>() {
+        taken.extend(claim.await.expect("no panic"));
+    }
+    assert_eq!(taken.len(), 1_000);
+    assert_eq!(taken.into_iter().collect::<HashSet<_>>().len(), 1_000);
+}
+
+pub async fn a_long_line_keeps_its_order_while_others_join_and_leave(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    scene.set_queue("default", 10_000).await;
+    let mut line = vec![];
+    for round in 0..700_u32 {
+        let priority = (round * 7919 % 13) as i16;
+        let job = scene.accept(NewJob { priority, ..scene.job() }).await;
+        line.push((std::cmp::Reverse(priority), job.number, job.id));
+        // Now and then the first are taken and one far behind leaves.
+        if round % 3 == 2 {
+            line.sort_unstable();
+            assert_eq!(scene.take_ids(1).await, [line.remove(0).2]);
+        }
+        if round % 50 == 49 {
+            let (_, _, id) = line.remove(line.len() / 2);
+            scene.happen(id, cancel()).await;
+        }
+    }
+    // One leaves at the front, then one joins behind everybody.
+    line.sort_unstable();
+    assert_eq!(scene.take_ids(1).await, [line.remove(0).2]);
+    let last = scene.accept(NewJob { priority: -1, ..scene.job() }).await;
+    line.push((std::cmp::Reverse(-1), last.number, last.id));
+    let rest = scene.take_ids(1_000).await;
+    assert_eq!(rest, line.iter().map(|(_, _, id)| *id).collect::<Vec<_>>());
+}
+
+pub async fn a_position_counts_those_who_come_before(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let jobs = scene.accept_many(3).await;
+    let first = scene.accept(NewJob { priority: 1, ..scene.job() }).await;
+    scene.accept(NewJob { priority: 9, queue: queue("other"), ..scene.job() }).await;
+    for (id, expected) in [(first.id, 0), (jobs[0].id, 1), (jobs[1].id, 2), (jobs[2].id, 3)] {
+        assert_eq!(scene.store.position(id).await.expect("read"), Some(expected));
+    }
+    scene.happen(jobs[1].id, cancel()).await;
+    assert_eq!(scene.store.position(jobs[2].id).await.expect("read"), Some(2));
+    assert_eq!(scene.store.position(jobs[1].id).await.expect("read"), None);
+}
+
+pub async fn a_job_given_back_takes_its_old_place_with_a_new_number(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let jobs = scene.accept_many(2).await;
+    assert_eq!(scene.take_ids(1).await, [jobs[0].id]);
+    let back = Event::GivenBack { token: AttemptNumber(1), reason: "no memory".into() };
+    assert_eq!(scene.happen(jobs[0].id, back).await.state, JobState::Queued);
+    let again = scene.take(1).await;
+    assert_eq!((again[0].job.id, again[0].job.attempt), (jobs[0].id, AttemptNumber(2)));
+    assert_eq!(again[0].job.failures, 0);
+}
+
+pub async fn a_report_with_room_claims_even_when_it_is_refused(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let job = scene.running(scene.job()).await;
+    let next = scene.accept_many(3).await;
+    let store = &scene.store;
+    let (change, taken) = store.record(job.id, ended(&job, 0), Some(scene.room(1)), scene.now()).await;
+    assert!(change.expect("accepted").job.is_finished());
+    assert_eq!(taken[0].job.id, next[0].id);
+    let (change, taken) = store.record(job.id, ended(&job, 0), Some(scene.room(1)), scene.now()).await;
+    assert!(matches!(change, Err(StoreError::Refused(_))));
+    assert_eq!(taken[0].job.id, next[1].id);
+    let unknown = longshore_domain::JobId::new(scene.now(), 999_999);
+    let (change, taken) = store.record(unknown, cancel(), Some(scene.room(1)), scene.now()).await;
+    assert!(matches!(change, Err(StoreError::JobNotFound(id)) if id == unknown));
+    assert_eq!((taken[0].job.id, &scene.read(next[2].id).await), (next[2].id, &taken[0].job));
+}

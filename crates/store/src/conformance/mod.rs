@@ -1,0 +1,104 @@
+//! What every driver of the storage port must do, told through the port alone.
+//!
+//! A driver's tests expand [`conformance!`](crate::conformance) once; each case gets an empty store of its own. A
+//! fault found in one driver becomes a case here.
+
+// Cases are called through the macro, from this crate and from others.
+#![allow(missing_docs, clippy::missing_panics_doc, reason = "a case's name says what is promised")]
+
+pub mod claims;
+pub mod dependencies;
+pub mod ends;
+pub mod history;
+pub mod leases;
+pub mod lists;
+pub mod model;
+pub mod retention;
+pub(crate) mod scene;
+pub mod shut;
+pub mod submits;
+pub mod waits;
+
+pub use scene::Place;
+
+/// Expands every case into a test. The argument is an expression for a new [`Place`] with an empty store.
+#[macro_export]
+macro_rules! conformance {
+    ($place:expr) => {
+        $crate::conformance! { @cases $place;
+            submits::a_submitted_job_reads_back_as_it_was_answered,
+            submits::a_long_spec_is_kept_word_for_word,
+            submits::numbers_and_versions_count_up_from_one,
+            submits::what_does_not_exist_is_absent,
+            submits::the_same_key_gives_the_same_job,
+            submits::the_same_key_for_something_else_is_a_conflict,
+            submits::keys_of_different_principals_are_apart,
+            submits::concurrent_submits_of_one_key_make_one_job,
+            submits::a_taken_id_is_refused_and_changes_nothing,
+            submits::a_submit_with_room_takes_whoever_is_first,
+            waits::a_job_for_later_waits_until_its_time,
+            waits::due_jobs_are_queued_in_the_order_of_their_times,
+            waits::a_time_that_has_passed_is_no_wait,
+            claims::a_claim_takes_no_more_than_it_has_room_for,
+            claims::the_highest_priority_goes_first_then_the_oldest,
+            claims::a_queue_lends_no_more_places_than_it_has,
+            claims::a_paused_queue_gives_nothing_and_holds_up_no_other,
+            claims::queues_are_made_when_first_named_and_keep_their_limits,
+            claims::limits_hold_after_the_store_was_opened_again,
+            claims::concurrent_claims_take_each_job_once,
+            claims::a_long_line_keeps_its_order_while_others_join_and_leave,
+            claims::a_position_counts_those_who_come_before,
+            claims::a_job_given_back_takes_its_old_place_with_a_new_number,
+            claims::a_report_with_room_claims_even_when_it_is_refused,
+            leases::late_reports_are_refused_and_change_nothing,
+            leases::a_finished_job_takes_no_event_at_all,
+            leases::a_renewal_reaches_every_live_lease_of_its_holder_and_no_other,
+            leases::a_renewed_job_can_still_be_reported_on,
+            leases::live_jobs_are_those_with_a_lease,
+            ends::a_failed_attempt_is_followed_by_another_after_its_wait,
+            ends::without_leave_to_retry_a_lost_attempt_ends_the_job,
+            ends::a_job_can_be_cancelled_in_every_state,
+            ends::a_question_is_asked_and_answered_while_the_job_runs,
+            ends::what_successes_took_is_remembered_up_to_a_limit,
+            dependencies::a_chain_runs_in_its_order,
+            dependencies::a_diamond_waits_for_both_sides,
+            dependencies::an_unknown_job_to_wait_for_is_refused,
+            dependencies::a_job_that_has_succeeded_need_not_be_waited_for,
+            dependencies::a_job_after_a_failed_one_is_accepted_and_ends_blocked,
+            dependencies::a_failure_blocks_all_that_hangs_on_it,
+            dependencies::more_dependents_than_the_limit_are_told_in_turns,
+            dependencies::a_dependent_that_has_ended_is_not_told,
+            dependencies::a_job_may_wait_for_others_and_for_its_time,
+            history::every_change_leaves_a_line_with_its_detail,
+            history::a_refused_event_leaves_no_line,
+            history::history_is_read_on_from_any_point,
+            history::the_order_of_lines_is_the_order_of_changes,
+            history::a_line_is_there_as_soon_as_its_change_was_answered,
+            lists::filters_let_through_what_they_say,
+            lists::pages_have_no_gaps_or_repeats_while_jobs_arrive,
+            lists::counts_are_exact,
+            retention::old_jobs_come_oldest_first_without_the_pinned_and_the_unfinished,
+            retention::output_that_is_gone_is_noted_once,
+            retention::removing_takes_all_that_belongs_to_a_job,
+            retention::removing_leaves_the_unfinished_and_the_pinned_alone,
+            retention::a_job_is_not_removed_before_its_dependents_were_told,
+            retention::a_removed_dependent_is_not_missed,
+            retention::numbers_are_never_given_again,
+            retention::a_pin_survives_what_happens_to_the_job,
+            shut::everything_is_there_after_opening_again,
+            shut::a_shut_store_says_so_at_every_verb,
+            shut::shutting_finishes_the_writes_under_way,
+            shut::a_store_knows_what_it_is,
+            model::random_histories_agree_with_a_plain_model,
+        }
+    };
+    (@cases $place:expr; $($module:ident::$case:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                let place = $place;
+                $crate::conformance::$module::$case(&place).await;
+            }
+        )*
+    };
+}

@@ -1,0 +1,399 @@
+//! Random histories against a plain model: whatever is asked in whatever order, rows are what `apply` makes of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use longshore_domain::access::Principal;
+use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId};
+use longshore_domain::job::{AttemptReport, Effect, Event, Job, Lease, QueueName, RetryPolicy, apply, initial_state};
+use longshore_domain::store::{Claim, JobFilter, NewJob};
+use longshore_domain::time::Timestamp;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+
+use super::scene::{MANY, Place, Scene, cancel, lost, node, queue, report};
+
+const CASES: u32 = 48;
+const VERBS_MAX: usize = 60;
+/// Bounds the search for the shortest history that fails.
+const SHRINKS_MAX: u32 = 300;
+const QUEUES: [&str; 3] = ["a", "b", "c"];
+
+/// One thing asked of the store. `pick`s choose among the jobs there are.
+#[derive(Clone, Debug)]
+enum Verb {
+    Submit { after: Vec<usize>, wait_ms: u64, queue: usize, priority: i16, retries: u32, room: usize },
+    Claim { slots: usize, holder: u128 },
+    Report { pick: usize, what: Report, stale: bool, room: usize },
+    Renew { holder: u128 },
+    PromoteDue { limit: usize },
+    Settle { limit: usize },
+    SetQueue { queue: usize, concurrency: u32 },
+    Pin { pick: usize, pinned: bool },
+    OutputExpired { pick: usize },
+    Remove { picks: Vec<usize> },
+    Reopen,
+    Pass { ms: u64 },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Report {
+    Start,
+    End { exit_code: i32, stopped: bool },
+    Lose,
+    GiveBack,
+    Cancel,
+    Due,
+    Deadline,
+}
+
+fn verb() -> impl Strategy<Value = Verb> {
+    let pick = 0..1000usize;
+    prop_oneof![
+        6 => (prop::collection::vec(0..1000usize, 0..3), prop_oneof![Just(0), 1..5000u64], 0..3usize, -2..3i16, 0..3u32, 0..2usize)
+            .prop_map(|(after, wait_ms, queue, priority, retries, room)| {
+                Verb::Submit { after, wait_ms, queue, priority, retries, room }
+            }),
+        3 => (0..5usize, 1..3u128).prop_map(|(slots, holder)| Verb::Claim { slots, holder }),
+        12 => (pick.clone(), what(), prop::bool::weighted(0.1), 0..2usize)
+            .prop_map(|(pick, what, stale, room)| Verb::Report { pick, what, stale, room }),
+        1 => (1..3u128).prop_map(|holder| Verb::Renew { holder }),
+        2 => (0..4usize).prop_map(|limit| Verb::PromoteDue { limit }),
+        3 => (0..4usize).prop_map(|limit| Verb::Settle { limit }),
+        1 => (0..3usize, 0..4u32).prop_map(|(queue, concurrency)| Verb::SetQueue { queue, concurrency }),
+        1 => (pick.clone(), any::<bool>()).prop_map(|(pick, pinned)| Verb::Pin { pick, pinned }),
+        1 => pick.prop_map(|pick| Verb::OutputExpired { pick }),
+        1 => prop::collection::vec(0..1000usize, 0..4).prop_map(|picks| Verb::Remove { picks }),
+        1 => Just(Verb::Reopen),
+        2 => (1..3000u64).prop_map(|ms| Verb::Pass { ms }),
+    ]
+}
+
+fn what() -> impl Strategy<Value = Report> {
+    prop_oneof![
+        4 => Just(Report::Start),
+        5 => (0..2i32, prop::bool::weighted(0.2)).prop_map(|(exit_code, stopped)| Report::End { exit_code, stopped }),
+        1 => Just(Report::Lose),
+        1 => Just(Report::GiveBack),
+        2 => Just(Report::Cancel),
+        1 => Just(Report::Due),
+        1 => Just(Report::Deadline),
+    ]
+}
+
+pub async fn random_histories_agree_with_a_plain_model(place: &dyn Place) {
+    // The runner is not async, and a runtime cannot be entered twice on one thread.
+    let outcome = std::thread::scope(|scope| {
+        let search = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+            let config = ProptestConfig {
+                cases: CASES,
+                failure_persistence: None,
+                max_shrink_iters: SHRINKS_MAX,
+                ..ProptestConfig::default()
+            };
+            TestRunner::new(config).run(&prop::collection::vec(verb(), 1..VERBS_MAX), |verbs| {
+                runtime.block_on(agree(place.another().as_ref(), verbs));
+                Ok(())
+            })
+        });
+        search.join().expect("the runner catches panics")
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+}
+
+async fn agree(place: &dyn Place, verbs: Vec<Verb>) {
+    let mut scene = Scene::new(place).await;
+    let mut model = Model::default();
+    for name in QUEUES {
+        scene.set_queue(name, 2).await;
+        model.queues.insert(queue(name), 2);
+    }
+    for verb in verbs {
+        match verb {
+            Verb::Reopen => scene = scene.reopened(place).await,
+            verb => model.ask(&scene, verb).await,
+        }
+        model.compare(&scene).await;
+    }
+    scene.store.close().await;
+}
+
+/// What a reader of the port's documentation would keep in mind.
+#[derive(Default)]
+struct Model {
+    jobs: BTreeMap<JobNumber, Job>,
+    queues: BTreeMap<QueueName, u32>,
+    /// Who waits for whom.
+    edges: BTreeSet<(JobNumber, JobNumber)>,
+    /// Finished jobs whose dependents have not all been told.
+    untold: BTreeSet<JobNumber>,
+    lines: BTreeMap<JobId, usize>,
+    given: u64,
+}
+
+impl Model {
+    async fn ask(&mut self, scene: &Scene, verb: Verb) {
+        let now = scene.now();
+        match verb {
+            Verb::Submit { .. } => self.submit(scene, verb, now).await,
+            Verb::Claim { slots, holder } => {
+                let room = Claim { holder: node(holder), ..scene.room(slots) };
+                let taken = scene.store.claim(room.clone(), now).await.expect("answered");
+                self.claim(&room, now, taken.into_iter().map(|taken| taken.job).collect());
+            }
+            Verb::Report { pick, what, stale, room } => {
+                let Some(job) = self.pick(pick) else { return };
+                let (id, event) = (job.id, event(&job, what, stale));
+                let room = (room > 0).then(|| scene.room(room));
+                let expected = self.happen(job.number, event.clone(), now);
+                let (change, taken) = scene.store.record(id, event, room.clone(), now).await;
+                assert_eq!(change.ok().map(|change| (change.job, change.effects)), expected);
+                if let Some(room) = room {
+                    self.claim(&room, now, taken.into_iter().map(|taken| taken.job).collect());
+                }
+            }
+            Verb::Renew { holder } => self.renew(scene, node(holder), now).await,
+            Verb::PromoteDue { limit } => {
+                let mut due: Vec<_> =
+                    self.jobs.values().filter_map(|job| Some((job.state.due_at()?, job.number))).collect();
+                due.retain(|(at, _)| *at <= now);
+                due.sort_unstable();
+                due.truncate(limit);
+                let promoted = scene.store.promote_due(now, limit).await.expect("done");
+                assert_eq!(promoted.len(), due.len());
+                for (_, number) in due {
+                    self.happen(number, Event::Due, now).expect("its time has come");
+                }
+            }
+            Verb::Settle { limit } => self.settle(scene, limit, now).await,
+            Verb::SetQueue { queue: at, concurrency } => {
+                scene.set_queue(QUEUES[at], concurrency).await;
+                self.queues.insert(queue(QUEUES[at]), concurrency);
+            }
+            Verb::Pin { pick, pinned } => {
+                let Some(mut job) = self.pick(pick) else { return };
+                job.pinned = pinned;
+                assert_eq!(scene.store.pin(job.id, pinned, now).await.expect("on record"), self.marked(job, now));
+            }
+            Verb::OutputExpired { pick } => {
+                let Some(mut job) = self.pick(pick) else { return };
+                scene.store.output_expired(vec![job.id], now).await.expect("noted");
+                if job.is_finished() && !job.output_expired {
+                    job.output_expired = true;
+                    self.marked(job, now);
+                }
+            }
+            Verb::Remove { picks } => self.remove(scene, picks).await,
+            Verb::Pass { ms } => scene.pass(Duration::from_millis(ms)),
+            Verb::Reopen => unreachable!("done by the caller, who owns the scene"),
+        }
+    }
+
+    fn pick(&self, pick: usize) -> Option<Job> {
+        let at = pick.checked_rem(self.jobs.len())?;
+        self.jobs.values().nth(at).cloned()
+    }
+
+    fn marked(&mut self, mut job: Job, now: Timestamp) -> Job {
+        job.version += 1;
+        job.changed_at = now;
+        self.jobs.insert(job.number, job.clone());
+        job
+    }
+
+    /// Lets an event happen in the model; nothing if it is refused.
+    fn happen(&mut self, number: JobNumber, event: Event, now: Timestamp) -> Option<(Job, Vec<Effect>)> {
+        let news = !matches!(event, Event::Renewed { .. });
+        let job = self.jobs.get_mut(&number)?;
+        let step = apply(job, event, now).ok()?;
+        let effects = job.advance(step, now);
+        let job = job.clone();
+        *self.lines.entry(job.id).or_default() += usize::from(news);
+        if job.is_finished() && self.edges.iter().any(|(on, _)| *on == number) {
+            self.untold.insert(number);
+        }
+        Some((job, effects))
+    }
+
+    async fn submit(&mut self, scene: &Scene, verb: Verb, now: Timestamp) {
+        let Verb::Submit { after, wait_ms, queue: at, priority, retries, room } = verb else { return };
+        let after: Vec<_> = after.into_iter().filter_map(|pick| self.pick(pick)).collect();
+        let new = NewJob {
+            queue: queue(QUEUES[at]),
+            priority,
+            retry: RetryPolicy::times(retries),
+            not_before: (wait_ms > 0).then(|| now.plus(Duration::from_millis(wait_ms))),
+            ..scene.job_after(&after.iter().collect::<Vec<_>>())
+        };
+        let room = (room > 0).then(|| scene.room(room));
+        let (submitted, taken) = scene.store.submit(new.clone(), room.clone(), now).await.expect("accepted");
+        self.given += 1;
+        assert_eq!(submitted.job.number, JobNumber(self.given));
+        self.accept(&new, &after, now);
+        assert_eq!(Some(&submitted.job), self.jobs.get(&JobNumber(self.given)));
+        if let Some(room) = room {
+            self.claim(&room, now, taken.into_iter().map(|taken| taken.job).collect());
+        }
+    }
+
+    fn accept(&mut self, new: &NewJob, after: &[Job], now: Timestamp) {
+        let number = JobNumber(self.given);
+        let open: BTreeSet<_> = after.iter().filter(|on| !on.is_finished()).map(|on| on.number).collect();
+        let failed = after.iter().find(|on| on.outcome().is_some_and(|outcome| !outcome.is_success()));
+        let after_left = open.len() as u32 + u32::from(failed.is_some());
+        let job = Job {
+            id: new.id,
+            number,
+            version: 1,
+            kind: new.spec.kind(),
+            principal: Principal::owner(),
+            conversation: None,
+            name: None,
+            title: new.spec.title(),
+            queue: new.queue.clone(),
+            priority: new.priority,
+            retry: new.retry.clone(),
+            likeness: new.spec.likeness(),
+            retry_of: None,
+            state: initial_state(new.not_before, after_left, now).0,
+            attempt: AttemptNumber(0),
+            failures: 0,
+            submitted_at: now,
+            started_at: None,
+            changed_at: now,
+            pinned: false,
+            output_expired: false,
+        };
+        self.lines.insert(job.id, 1);
+        self.jobs.insert(number, job);
+        match failed {
+            Some(on) => {
+                self.happen(number, Event::DependencyFailed { on: on.id }, now).expect("it waits for that job");
+            }
+            None => self.edges.extend(open.into_iter().map(|on| (on, number))),
+        }
+    }
+
+    /// Checks that the store took whom the rules name, and takes them in the model.
+    fn claim(&mut self, room: &Claim, now: Timestamp, taken: Vec<Job>) {
+        let mut expected = vec![];
+        for nonce in &room.nonces {
+            let Some(number) = self.first_ready() else { break };
+            let token = self.jobs[&number].attempt.next();
+            let lease = Lease { holder: room.holder, token, until: room.until, nonce: *nonce, boot: room.boot.clone() };
+            let (job, _) = self.happen(number, Event::Claimed { lease }, now).expect("it is ready");
+            expected.push(job);
+        }
+        assert_eq!(taken, expected);
+    }
+
+    fn first_ready(&self) -> Option<JobNumber> {
+        let live = |queue: &QueueName| {
+            self.jobs.values().filter(|job| job.queue == *queue && job.state.name().is_live()).count()
+        };
+        let ready = self.jobs.values().filter(|job| job.state == longshore_domain::JobState::Queued);
+        let has_room = ready.filter(|job| live(&job.queue) < self.queues[&job.queue] as usize);
+        has_room.min_by_key(|job| (std::cmp::Reverse(job.priority), job.number)).map(|job| job.number)
+    }
+
+    async fn renew(&mut self, scene: &Scene, holder: NodeId, now: Timestamp) {
+        let until = now.plus(Duration::from_secs(60));
+        let held = self.jobs.values().filter_map(|job| {
+            job.state.lease().filter(|lease| lease.holder == holder).map(|lease| (job.number, lease.token))
+        });
+        let held: Vec<_> = held.collect();
+        assert_eq!(scene.store.renew(holder, until, now).await.expect("renewed"), held.len() as u64);
+        for (number, token) in held {
+            self.happen(number, Event::Renewed { token, until }, now).expect("the lease is live");
+        }
+    }
+
+    /// The order among dependents is the store's own: what it told is checked and followed.
+    async fn settle(&mut self, scene: &Scene, limit: usize, now: Timestamp) {
+        let told = scene.store.settle(now, limit).await.expect("done");
+        assert!(told.len() <= limit);
+        let told_all = told.len() < limit;
+        for change in told {
+            let number = change.job.number;
+            let ends = self.edges.iter().filter(|(on, dependent)| *dependent == number && self.untold.contains(on));
+            let followed = ends.copied().collect::<Vec<_>>().into_iter().any(|(on, _)| self.tell(on, &change.job, now));
+            assert!(followed, "{number} was told something that nothing led to");
+        }
+        if told_all {
+            let mut left = self.edges.iter().filter(|(on, _)| self.untold.contains(on));
+            let unfinished = |number: &JobNumber| self.jobs.get(number).is_some_and(|job| !job.is_finished());
+            assert_eq!(left.find(|(_, dependent)| unfinished(dependent)), None, "somebody was not told");
+            self.untold.clear();
+        }
+    }
+
+    fn tell(&mut self, on: JobNumber, expected: &Job, now: Timestamp) -> bool {
+        let cause = &self.jobs[&on];
+        let event = match cause.outcome().is_some_and(|outcome| outcome.is_success()) {
+            true => Event::DependencySucceeded { on: cause.id },
+            false => Event::DependencyFailed { on: cause.id },
+        };
+        let job = &self.jobs[&expected.number];
+        let Ok(step) = apply(job, event.clone(), now) else { return false };
+        let mut next = job.clone();
+        next.advance(step, now);
+        if next != *expected {
+            return false;
+        }
+        self.edges.remove(&(on, expected.number));
+        self.happen(expected.number, event, now).is_some()
+    }
+
+    async fn remove(&mut self, scene: &Scene, picks: Vec<usize>) {
+        let jobs: Vec<_> = picks.into_iter().filter_map(|pick| self.pick(pick)).collect();
+        scene.store.remove(jobs.iter().map(|job| job.id).collect()).await.expect("done");
+        for job in jobs {
+            if scene.store.job(job.id).await.expect("read").is_none() {
+                assert!(job.is_finished() && !job.pinned, "{job:?} was removed");
+                self.jobs.remove(&job.number);
+                self.lines.remove(&job.id);
+                let waiting = |(on, dependent): &(JobNumber, JobNumber)| {
+                    *on == job.number && self.jobs.get(dependent).is_some_and(|job| !job.is_finished())
+                };
+                assert!(!self.edges.iter().any(waiting), "{job:?} was removed before its dependents were told");
+            } else {
+                let untold = self.untold.contains(&job.number);
+                assert!(!job.is_finished() || job.pinned || untold, "{job:?} was left");
+            }
+        }
+    }
+
+    async fn compare(&self, scene: &Scene) {
+        let found = scene.store.jobs(JobFilter::default(), MANY).await.expect("read");
+        assert_eq!(found, self.jobs.values().rev().cloned().collect::<Vec<_>>());
+        let due = self.jobs.values().filter_map(|job| job.state.due_at()).min();
+        assert_eq!(scene.store.next_due().await.expect("read"), due);
+        let mut lines = BTreeMap::new();
+        for line in scene.store.events(EventSeq(0), None, MANY).await.expect("read") {
+            *lines.entry(line.job).or_default() += 1;
+        }
+        assert_eq!(lines, self.lines);
+        let counts = scene.store.counts().await.expect("read");
+        let finished = self.jobs.values().filter(|job| job.is_finished()).count() as u64;
+        assert_eq!(counts.finished, finished);
+        assert_eq!(counts.unfinished.values().sum::<u64>(), self.jobs.len() as u64 - finished);
+    }
+}
+
+fn event(job: &Job, what: Report, stale: bool) -> Event {
+    let token = AttemptNumber(job.attempt.0.saturating_sub(u32::from(stale)));
+    match what {
+        Report::Start => Event::Started { token, process: None, deadline_at: None },
+        Report::End { exit_code, stopped } => {
+            Event::Ended { token, report: AttemptReport { stopped, ..report(exit_code) } }
+        }
+        Report::Lose => lost(token),
+        Report::GiveBack => Event::GivenBack { token, reason: "no room".into() },
+        Report::Cancel => cancel(),
+        Report::Due => Event::Due,
+        Report::Deadline => Event::DeadlinePassed { token },
+    }
+}

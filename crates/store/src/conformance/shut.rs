@@ -1,0 +1,95 @@
+//! Shutting, and finding everything again.
+
+use std::sync::Arc;
+
+use longshore_domain::id::{EventSeq, JobId, JobNumber};
+use longshore_domain::store::{JobFilter, Queue, StoreError};
+
+use super::scene::{MANY, Place, Scene, cancel, node, queue};
+
+pub async fn everything_is_there_after_opening_again(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let root = scene.running(scene.job()).await;
+    scene.accept(scene.job_after(&[&root])).await;
+    scene.ran(scene.job(), 3).await;
+    scene.accept_many(3).await;
+    let jobs = scene.store.jobs(JobFilter::default(), MANY).await.expect("read");
+    let events = scene.store.events(EventSeq(0), None, MANY).await.expect("read");
+    let counts = scene.store.counts().await.expect("read");
+    let scene = scene.reopened(place).await;
+    assert_eq!(scene.store.jobs(JobFilter::default(), MANY).await.expect("read"), jobs);
+    assert_eq!(scene.store.events(EventSeq(0), None, MANY).await.expect("read"), events);
+    assert_eq!(scene.store.counts().await.expect("read"), counts);
+    assert_eq!(scene.take_ids(9).await.len(), 3);
+}
+
+pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let id = scene.accept(scene.job()).await.id;
+    let (store, now) = (Arc::clone(&scene.store), scene.now());
+    store.close().await;
+    store.close().await;
+    let queue = Queue { name: queue("q"), concurrency: 1 };
+    let answers = [
+        store.submit(scene.job(), None, now).await.map(drop),
+        store.claim(scene.room(1), now).await.map(drop),
+        store.record(id, cancel(), Some(scene.room(1)), now).await.0.map(drop),
+        store.renew(node(1), now, now).await.map(drop),
+        store.promote_due(now, 1).await.map(drop),
+        store.next_due().await.map(drop),
+        store.settle(now, 1).await.map(drop),
+        store.job(id).await.map(drop),
+        store.job_by_number(JobNumber(1)).await.map(drop),
+        store.spec(id).await.map(drop),
+        store.jobs(JobFilter::default(), 1).await.map(drop),
+        store.live_jobs().await.map(drop),
+        store.position(id).await.map(drop),
+        store.events(EventSeq(0), None, 1).await.map(drop),
+        store.last_event().await.map(drop),
+        store.samples(0).await.map(drop),
+        store.counts().await.map(drop),
+        store.queues().await.map(drop),
+        store.set_queue(queue).await,
+        store.pin(id, true, now).await.map(drop),
+        store.with_old_output(now, 1).await.map(drop),
+        store.output_expired(vec![id], now).await,
+        store.old_jobs(now, 1).await.map(drop),
+        store.remove(vec![id]).await.map(drop),
+        store.facts().await.map(drop),
+    ];
+    for (verb, answer) in answers.into_iter().enumerate() {
+        assert!(matches!(answer, Err(StoreError::Closed)), "verb {verb}");
+    }
+}
+
+/// Whatever was handed over before the store was shut is either done, and found again, or answered as not done.
+pub async fn shutting_finishes_the_writes_under_way(place: &dyn Place) {
+    let scene = Arc::new(Scene::new(place).await);
+    let submits = (0..200).map(|_| {
+        let scene = Arc::clone(&scene);
+        tokio::spawn(async move {
+            let job = scene.job();
+            (job.id, scene.submit(job).await)
+        })
+    });
+    let submits: Vec<_> = submits.collect();
+    tokio::task::yield_now().await;
+    scene.store.close().await;
+    let again = place.open().await;
+    for submit in submits {
+        let (id, answer): (JobId, _) = submit.await.expect("no panic");
+        let found = again.job(id).await.expect("read");
+        match answer {
+            Ok(submitted) => assert_eq!(found, Some(submitted.job)),
+            Err(error) => assert!(matches!(error, StoreError::Closed) && found.is_none()),
+        }
+    }
+}
+
+pub async fn a_store_knows_what_it_is(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let facts = scene.store.facts().await.expect("known");
+    assert!(facts.engine.contains(|c: char| c.is_ascii_digit()), "product and version: {}", facts.engine);
+    assert!(!facts.location.is_empty() && !facts.durability.is_empty());
+    assert!(facts.schema >= 1);
+}

@@ -1,0 +1,54 @@
+//! Taking ready jobs for new attempts.
+
+use longshore_domain::id::{JobNumber, Nonce};
+use longshore_domain::job::{Event, Job, Lease};
+use longshore_domain::store::{Claim, ClaimedJob};
+use longshore_domain::time::Timestamp;
+use rusqlite::OptionalExtension;
+
+use super::desk::Desk;
+use super::errors::{Attempted, Trouble};
+
+/// A claimed job whose spec is still text: it is read outside the writer's thread.
+pub(super) struct Taken {
+    job: Job,
+    spec: String,
+}
+
+/// Takes up to one ready job for each nonce, honouring the limits of the queues.
+pub(super) fn claim(desk: &mut Desk, claim: Claim, now: Timestamp) -> Attempted<Vec<Taken>> {
+    let mut taken = Vec::with_capacity(claim.nonces.len());
+    for nonce in &claim.nonces {
+        let Some(number) = desk.lines.next(&desk.connection)? else { break };
+        taken.push(claim_one(desk, number, &claim, *nonce, now)?);
+    }
+    Ok(taken)
+}
+
+fn claim_one(desk: &mut Desk, number: JobNumber, claim: &Claim, nonce: Nonce, now: Timestamp) -> Attempted<Taken> {
+    let job = desk.take(number)?.ok_or(Trouble::Missing(number))?;
+    let lease =
+        Lease { holder: claim.holder, token: job.attempt.next(), until: claim.until, nonce, boot: claim.boot.clone() };
+    let change = desk.change(job, Event::Claimed { lease }, now)?;
+    let change = change.map_err(|source| Trouble::NotClaimable { number, source })?;
+    Ok(Taken { job: change.job, spec: read_spec(desk, number)? })
+}
+
+fn read_spec(desk: &Desk, number: JobNumber) -> Attempted<String> {
+    let mut statement = desk.connection.prepare_cached("SELECT spec FROM spec WHERE job = ?1")?;
+    let spec = statement.query_row([number.0 as i64], |row| row.get(0)).optional()?;
+    spec.ok_or(Trouble::Missing(number))
+}
+
+/// Reads the specs. A job whose spec is unreadable stays claimed and is left out: its lease runs out like one whose
+/// holder died.
+pub(super) fn unpack(taken: Vec<Taken>) -> Vec<ClaimedJob> {
+    let unpacked = taken.into_iter().filter_map(|Taken { job, spec }| match serde_json::from_str(&spec) {
+        Ok(spec) => Some(ClaimedJob { job, spec }),
+        Err(error) => {
+            tracing::error!(job.id = %job.id, %error, "spec of a claimed job cannot be read");
+            None
+        }
+    });
+    unpacked.collect()
+}

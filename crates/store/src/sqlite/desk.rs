@@ -1,0 +1,276 @@
+//! What the writer's verbs work with inside a transaction: rows, history, queues, and the memory of them.
+
+use std::time::Duration;
+
+use longshore_domain::id::{EventSeq, JobId, JobNumber};
+use longshore_domain::job::{Effect, Event, EventKind, Job, JobState, Refusal, StateName, apply};
+use longshore_domain::store::{BoxedError, Change};
+use longshore_domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::cache::JobCache;
+use super::errors::{Attempted, Trouble};
+use super::lines::Lines;
+use super::rows::{self, JOB_COLUMNS};
+
+/// The write connection with what the writer remembers. One transaction is open whenever a verb sees it.
+pub(super) struct Desk {
+    pub(super) connection: Connection,
+    pub(super) lines: Lines,
+    /// Limit of a queue that is named for the first time.
+    pub(super) queue_concurrency: u32,
+    cache: JobCache,
+    given: Given,
+}
+
+/// The highest numbers given so far.
+#[derive(Clone, Copy)]
+struct Given {
+    job_number: u64,
+    event_seq: u64,
+}
+
+/// One line of history before it has its place.
+pub(super) struct Note {
+    pub(super) kind: EventKind,
+    pub(super) detail: Option<String>,
+}
+
+impl Note {
+    fn of(event: &Event) -> Self {
+        Self { kind: event.kind(), detail: event.detail() }
+    }
+}
+
+impl Desk {
+    /// Sits down at an open database of the newest schema.
+    pub(super) fn new(connection: Connection, queue_concurrency: u32) -> Attempted<Self> {
+        let lines = Lines::read(&connection)?;
+        let given = Given::read(&connection)?;
+        Ok(Self { connection, lines, queue_concurrency, cache: JobCache::default(), given })
+    }
+
+    /// Opens a transaction.
+    pub(super) fn begin(&mut self) -> Attempted<()> {
+        Ok(self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)?)
+    }
+
+    /// Makes everything since [`Self::begin`] durable.
+    pub(super) fn commit(&mut self) -> Attempted<()> {
+        Ok(self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)?)
+    }
+
+    /// Undoes everything since [`Self::begin`], and forgets what was remembered of it.
+    ///
+    /// # Errors
+    /// If what stands in the database cannot be read any more; the desk is then of no use.
+    pub(super) fn roll_back(&mut self) -> Attempted<()> {
+        // After some errors SQLite has rolled back by itself. Source: sqlite.org/lang_transaction.html, section 3.
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        self.cache = JobCache::default();
+        self.lines = Lines::read(&self.connection)?;
+        self.given = Given::read(&self.connection)?;
+        Ok(())
+    }
+
+    /// The number for a job that is about to be accepted.
+    pub(super) fn give_number(&mut self) -> JobNumber {
+        self.given.job_number += 1;
+        JobNumber(self.given.job_number)
+    }
+
+    /// Notes the highest numbers given, before the rows that carry them may go.
+    pub(super) fn keep_given(&mut self) -> Attempted<()> {
+        self.connection
+            .prepare_cached("UPDATE meta SET job_number = ?1, event_seq = ?2")?
+            .execute(params![self.given.job_number as i64, self.given.event_seq as i64])?;
+        Ok(())
+    }
+
+    /// Takes a job to change it: whoever does so calls [`Self::change`] or [`Self::put_back`].
+    pub(super) fn take(&mut self, number: JobNumber) -> Attempted<Option<Job>> {
+        if let Some(job) = self.cache.take(number) {
+            return Ok(Some(job));
+        }
+        Ok(read_by_number(&self.connection, number)?)
+    }
+
+    /// The same by id.
+    pub(super) fn take_by_id(&mut self, id: JobId) -> Attempted<Option<Job>> {
+        if let Some(job) = self.cache.take_by_id(id) {
+            return Ok(Some(job));
+        }
+        Ok(read_by_id(&self.connection, id)?)
+    }
+
+    /// Gives back a job as it stands in the database.
+    pub(super) fn put_back(&mut self, job: Job) {
+        if !job.is_finished() {
+            self.cache.put(job);
+        }
+    }
+
+    /// Lets an event happen to a job that was taken: row, history, queues, and what must not be forgotten.
+    ///
+    /// Renewals leave no line in the history; their place is that of the newest line.
+    pub(super) fn change(&mut self, mut job: Job, event: Event, now: Timestamp) -> Attempted<Result<Change, Refusal>> {
+        let note = Note::of(&event);
+        let step = match apply(&job, event, now) {
+            Ok(step) => step,
+            Err(refusal) => {
+                self.put_back(job);
+                return Ok(Err(refusal));
+            }
+        };
+        let before = Standing::of(&job);
+        let effects = job.advance(step, now);
+        self.update(&before, &job)?;
+        let seq = match note.kind {
+            EventKind::Renewed => EventSeq(self.given.event_seq),
+            _ => self.note(&job, note, now)?,
+        };
+        self.keep_effects(&job, &effects)?;
+        self.lines.follow(Some(before.state), &job);
+        self.put_back(job.clone());
+        Ok(Ok(Change { job, seq, effects }))
+    }
+
+    /// Writes a line of history about a job as it stands now.
+    pub(super) fn note(&mut self, job: &Job, note: Note, at: Timestamp) -> Attempted<EventSeq> {
+        self.given.event_seq += 1;
+        let seq = self.given.event_seq;
+        self.connection
+            .prepare_cached(
+                "INSERT INTO event (seq, job, at, kind, state, attempt, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                seq as i64,
+                job.number.0 as i64,
+                at.as_millis(),
+                note.kind.as_str(),
+                job.state.name().as_str(),
+                job.attempt.0,
+                note.detail,
+            ])?;
+        Ok(EventSeq(seq))
+    }
+
+    /// Changes the row as little as the change demands: an index is only touched by a statement that names its
+    /// columns.
+    fn update(&self, before: &Standing, job: &Job) -> Attempted<()> {
+        let content = content(&job.state)?;
+        let state = job.state.name();
+        let due_at = job.state.due_at().map(Timestamp::as_millis);
+        let mut statement = self.connection.prepare_cached(match () {
+            () if job.is_finished() => FINISH_SQL,
+            () if before.due_at != due_at => DUE_SQL,
+            () if before.state != state => STATE_SQL,
+            () => CONTENT_SQL,
+        })?;
+        let version = (job.version - 1) as i64;
+        let attempt = (job.attempt.0, job.failures, job.started_at.map(Timestamp::as_millis));
+        statement.raw_bind_parameter(1, job.number.0 as i64)?;
+        statement.raw_bind_parameter(2, version)?;
+        statement.raw_bind_parameter(3, content)?;
+        statement.raw_bind_parameter(4, attempt.0)?;
+        statement.raw_bind_parameter(5, attempt.1)?;
+        statement.raw_bind_parameter(6, attempt.2)?;
+        statement.raw_bind_parameter(7, job.changed_at.as_millis())?;
+        if before.state != state || before.due_at != due_at {
+            statement.raw_bind_parameter(8, state.as_str())?;
+        }
+        match &job.state {
+            JobState::Finished { outcome, at } => {
+                statement.raw_bind_parameter(9, at.as_millis())?;
+                statement.raw_bind_parameter(10, outcome.status.as_str())?;
+            }
+            _ if before.due_at != due_at => statement.raw_bind_parameter(9, due_at)?,
+            _ => {}
+        }
+        match statement.raw_execute()? {
+            1 => Ok(()),
+            _ => Err(Trouble::ChangedBehind(job.number)),
+        }
+    }
+
+    fn keep_effects(&self, job: &Job, effects: &[Effect]) -> Attempted<()> {
+        for effect in effects {
+            match effect {
+                Effect::Settle if self.has_dependents(job.number)? => {
+                    let mut statement = self.connection.prepare_cached("INSERT INTO outbox (job) VALUES (?1)")?;
+                    statement.execute([job.number.0 as i64])?;
+                }
+                Effect::Learn(took) => self.learn(job.likeness, *took)?,
+                // State `stopping` itself keeps the stop wanted; the rest is only a nudge.
+                Effect::Settle | Effect::Ready | Effect::Timer(_) | Effect::Stop(_) | Effect::Freed => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn has_dependents(&self, number: JobNumber) -> Attempted<bool> {
+        let mut statement = self.connection.prepare_cached("SELECT 1 FROM dependency WHERE job = ?1 LIMIT 1")?;
+        Ok(statement.exists([number.0 as i64])?)
+    }
+
+    fn learn(&self, likeness: u64, took: Duration) -> Attempted<()> {
+        let mut statement = self.connection.prepare_cached(LEARN_SQL)?;
+        statement.execute(params![likeness as i64, rows::sample(took), -(rows::SAMPLES_BYTES_MAX as i64)])?;
+        Ok(())
+    }
+}
+
+/// Adds a sample behind those there are, and keeps the newest. Two blobs joined count as text until they are cast.
+const LEARN_SQL: &str = "INSERT INTO duration (likeness, samples) VALUES (?1, ?2) ON CONFLICT (likeness) \
+     DO UPDATE SET samples = CAST(substr(CAST(samples || excluded.samples AS BLOB), ?3) AS BLOB)";
+const CONTENT_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
+     started_at = ?6, changed_at = ?7 WHERE number = ?1 AND version = ?2";
+const STATE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
+     started_at = ?6, changed_at = ?7, state = ?8 WHERE number = ?1 AND version = ?2";
+const DUE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
+     started_at = ?6, changed_at = ?7, state = ?8, due_at = ?9 WHERE number = ?1 AND version = ?2";
+const FINISH_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
+     started_at = ?6, changed_at = ?7, state = ?8, due_at = NULL, finished_at = ?9, outcome = ?10 \
+     WHERE number = ?1 AND version = ?2";
+
+/// What decides which indexes a change touches.
+struct Standing {
+    state: StateName,
+    due_at: Option<i64>,
+}
+
+impl Standing {
+    fn of(job: &Job) -> Self {
+        Self { state: job.state.name(), due_at: job.state.due_at().map(Timestamp::as_millis) }
+    }
+}
+
+impl Given {
+    fn read(connection: &Connection) -> rusqlite::Result<Self> {
+        let sql = "SELECT max(job_number, ifnull((SELECT max(number) FROM job), 0)), \
+                   max(event_seq, ifnull((SELECT max(seq) FROM event), 0)) FROM meta";
+        connection.query_row(sql, [], |row| {
+            Ok(Self { job_number: row.get::<_, i64>(0)? as u64, event_seq: row.get::<_, i64>(1)? as u64 })
+        })
+    }
+}
+
+/// A state as its column holds it.
+pub(super) fn content(state: &JobState) -> Attempted<String> {
+    let encoded = serde_json::to_string(state);
+    Ok(encoded.map_err(|error| rusqlite::Error::ToSqlConversionFailure(BoxedError::from(error)))?)
+}
+
+/// The job of that number as the database has it.
+pub(super) fn read_by_number(connection: &Connection, number: JobNumber) -> rusqlite::Result<Option<Job>> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {JOB_COLUMNS} FROM job WHERE number = ?1"))?;
+    statement.query_row([number.0 as i64], rows::job).optional()
+}
+
+/// The job of that id as the database has it.
+pub(super) fn read_by_id(connection: &Connection, id: JobId) -> rusqlite::Result<Option<Job>> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {JOB_COLUMNS} FROM job WHERE id = ?1"))?;
+    statement.query_row([id.to_string()], rows::job).optional()
+}

@@ -1,0 +1,45 @@
+//! The schema, as a list of steps that are applied in order and never edited after release.
+
+use longshore_domain::store::StoreError;
+use rusqlite::Connection;
+
+use super::errors::failed;
+
+/// Name and text of each step; the number that the name begins with is the schema version that it leads to.
+pub(crate) const MIGRATIONS: &[(&str, &str)] =
+    &[("0001_jobs.sql", include_str!("../../migrations/sqlite/0001_jobs.sql"))];
+
+/// The newest schema version that this build knows.
+pub(crate) const SCHEMA_NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// The schema version of a database; 0 = empty. Reads only.
+///
+/// # Errors
+/// [`StoreError::Newer`] for one that this build does not know, [`StoreError::Corrupt`] if it is no database.
+pub(super) fn check_version(connection: &Connection) -> Result<u32, StoreError> {
+    let found = read_version(connection).map_err(failed("read the schema version"))?;
+    match found {
+        0..=SCHEMA_NEWEST => Ok(found),
+        _ => Err(StoreError::Newer { found, known: SCHEMA_NEWEST }),
+    }
+}
+
+/// Brings the schema from version `from` to the newest, one transaction each step.
+pub(super) fn migrate(connection: &mut Connection, from: u32) -> Result<(), StoreError> {
+    for (at, (name, sql)) in MIGRATIONS.iter().enumerate().skip(from as usize) {
+        apply_step(connection, at + 1, sql).map_err(failed("migrate the database"))?;
+        tracing::info!(migration = name, "schema migrated");
+    }
+    Ok(())
+}
+
+fn read_version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn apply_step(connection: &mut Connection, version: usize, sql: &str) -> rusqlite::Result<()> {
+    let step = connection.transaction()?;
+    step.execute_batch(sql)?;
+    step.pragma_update(None, "user_version", version as i64)?;
+    step.commit()
+}

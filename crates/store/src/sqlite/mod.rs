@@ -1,0 +1,90 @@
+//! The driver for SQLite, the store that needs nothing.
+//!
+//! One thread owns the connection that writes: it takes what requests have gathered, does them all in one
+//! transaction, and answers once that is durable. Other threads read beside it. Nothing runs while nobody asks.
+
+mod cache;
+mod claim;
+mod desk;
+pub(crate) mod errors;
+pub(crate) mod lines;
+pub(crate) mod list;
+pub(crate) mod migrations;
+pub(crate) mod open;
+mod options;
+mod port;
+pub(crate) mod queries;
+mod reader;
+pub(crate) mod record;
+mod retention;
+pub(crate) mod rows;
+mod submit;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use longshore_domain::store::StoreError;
+use tokio::sync::watch;
+
+use desk::Desk;
+use reader::Readers;
+use writer::Writer;
+
+pub use options::{Durability, SqliteOptions};
+
+/// A database file and the threads that serve it.
+///
+/// [`close`](longshore_domain::store::Store::close) it to be sure that another process can have it at once; when it
+/// is merely dropped the threads end by themselves soon after.
+pub struct SqliteStore {
+    path: PathBuf,
+    durability: Durability,
+    doors: Mutex<Option<Doors>>,
+    ended: watch::Receiver<bool>,
+}
+
+/// The ways in; gone once the store is shut.
+#[derive(Clone)]
+struct Doors {
+    writer: Writer,
+    readers: Readers,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, making it if there is none, and brings its schema up to date.
+    ///
+    /// Blocks for some milliseconds. A file named like the database with `.lock` behind it marks the owner.
+    ///
+    /// # Errors
+    /// [`StoreError::InUse`] if another process owns it; [`StoreError::Newer`] and [`StoreError::Corrupt`], both of
+    /// which leave the file as it is; [`StoreError::ReadOnly`] and [`StoreError::Full`].
+    pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        let lock = open::lock(&path)?;
+        let connection = open::writer(&path, &options)?;
+        let desk = Desk::new(connection, options.queue_concurrency)
+            .map_err(|error| errors::trouble("read the queues", &error.into()))?;
+        let connections = open::readers(&path, &options)?;
+        open::empty_log_at_end(&desk.connection, true)?;
+        let start = |error| errors::io_failed("start the store's threads", error);
+        let (readers, threads) = Readers::start(connections).map_err(start)?;
+        let (ending, ended) = watch::channel(false);
+        let leave = move |desk: Desk| {
+            for thread in threads {
+                drop(thread.join());
+            }
+            // The last connection to close empties the log; only then may another process have the file.
+            drop(desk);
+            drop(lock);
+        };
+        let writer = Writer::start(desk, ending, leave).map_err(start)?;
+        let doors = Mutex::new(Some(Doors { writer, readers }));
+        Ok(Self { path, durability: options.durability, doors, ended })
+    }
+
+    fn doors(&self) -> Result<Doors, StoreError> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)
+    }
+}

@@ -1,0 +1,176 @@
+//! The port's verbs, each handed to the writer or to a reader.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
+use longshore_domain::job::{Event, EventRecord, Job, JobSpec};
+use longshore_domain::store::{
+    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Queue, Store, StoreError, StoreFacts, Submitted,
+};
+use longshore_domain::time::Timestamp;
+
+use super::claim::{claim, unpack};
+use super::submit::{Draft, submit};
+use super::{SqliteStore, desk, list, migrations, queries, record, retention};
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn submit(
+        &self,
+        job: NewJob,
+        room: Option<Claim>,
+        now: Timestamp,
+    ) -> Result<(Submitted, Vec<ClaimedJob>), StoreError> {
+        const OPERATION: &str = "submit a job";
+        let draft =
+            Draft::new(job).map_err(|error| StoreError::Failed { operation: OPERATION, source: Box::new(error) })?;
+        let work = move |desk: &mut desk::Desk| {
+            let submitted = match submit(desk, draft, now)? {
+                Ok(submitted) => submitted,
+                Err(refused) => return Ok(Err(refused)),
+            };
+            let taken = room.map(|room| claim(desk, room, now)).transpose()?;
+            Ok(Ok((submitted, taken.unwrap_or_default())))
+        };
+        let (submitted, taken) = self.doors()?.writer.call(OPERATION, work).await??;
+        Ok((submitted, unpack(taken)))
+    }
+
+    async fn claim(&self, room: Claim, now: Timestamp) -> Result<Vec<ClaimedJob>, StoreError> {
+        let taken = self.doors()?.writer.call("claim jobs", move |desk| claim(desk, room, now)).await?;
+        Ok(unpack(taken))
+    }
+
+    async fn record(
+        &self,
+        job: JobId,
+        event: Event,
+        room: Option<Claim>,
+        now: Timestamp,
+    ) -> (Result<Change, StoreError>, Vec<ClaimedJob>) {
+        let work = move |desk: &mut desk::Desk| {
+            let change = record::record(desk, job, event, now)?;
+            let taken = room.map(|room| claim(desk, room, now)).transpose()?;
+            Ok((change, taken.unwrap_or_default()))
+        };
+        let doors = match self.doors() {
+            Ok(doors) => doors,
+            Err(closed) => return (Err(closed), vec![]),
+        };
+        match doors.writer.call("record an event", work).await {
+            Ok((change, taken)) => (change, unpack(taken)),
+            Err(error) => (Err(error), vec![]),
+        }
+    }
+
+    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        self.doors()?.writer.call("renew leases", move |desk| record::renew(desk, holder, until, now)).await
+    }
+
+    async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
+        self.doors()?.writer.call("queue due jobs", move |desk| record::promote_due(desk, now, limit)).await
+    }
+
+    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.doors()?.readers.call("read the next due job", |connection| queries::next_due(connection)).await
+    }
+
+    async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
+        self.doors()?.writer.call("tell dependents", move |desk| record::settle(desk, now, limit)).await
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
+        self.doors()?.readers.call("read a job", move |connection| desk::read_by_id(connection, id)).await
+    }
+
+    async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError> {
+        self.doors()?.readers.call("read a job", move |connection| desk::read_by_number(connection, number)).await
+    }
+
+    async fn spec(&self, id: JobId) -> Result<Option<JobSpec>, StoreError> {
+        self.doors()?.readers.call("read a spec", move |connection| queries::spec(connection, id)).await
+    }
+
+    async fn jobs(&self, filter: JobFilter, limit: usize) -> Result<Vec<Job>, StoreError> {
+        self.doors()?.readers.call("list jobs", move |connection| list::jobs(connection, &filter, limit)).await
+    }
+
+    async fn live_jobs(&self) -> Result<Vec<Job>, StoreError> {
+        self.doors()?.readers.call("list live jobs", |connection| queries::live_jobs(connection)).await
+    }
+
+    async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError> {
+        self.doors()?.readers.call("read a position", move |connection| queries::position(connection, id)).await
+    }
+
+    async fn events(&self, after: EventSeq, job: Option<JobId>, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
+        let query = move |connection: &mut rusqlite::Connection| queries::events(connection, after, job, limit);
+        self.doors()?.readers.call("read events", query).await
+    }
+
+    async fn last_event(&self) -> Result<EventSeq, StoreError> {
+        self.doors()?.readers.call("read the newest event", |connection| queries::last_event(connection)).await
+    }
+
+    async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError> {
+        self.doors()?.readers.call("read samples", move |connection| queries::samples(connection, likeness)).await
+    }
+
+    async fn counts(&self) -> Result<Counts, StoreError> {
+        self.doors()?.readers.call("count jobs", queries::counts).await
+    }
+
+    async fn queues(&self) -> Result<Vec<Queue>, StoreError> {
+        self.doors()?.readers.call("list queues", |connection| queries::queues(connection)).await
+    }
+
+    async fn set_queue(&self, queue: Queue) -> Result<(), StoreError> {
+        self.doors()?.writer.call("set a queue", move |desk| record::set_queue(desk, queue)).await
+    }
+
+    async fn pin(&self, id: JobId, pinned: bool, now: Timestamp) -> Result<Job, StoreError> {
+        self.doors()?.writer.call("pin a job", move |desk| retention::pin(desk, id, pinned, now)).await?
+    }
+
+    async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let query = move |connection: &mut rusqlite::Connection| queries::with_old_output(connection, before, limit);
+        self.doors()?.readers.call("list old output", query).await
+    }
+
+    async fn output_expired(&self, jobs: Vec<JobId>, now: Timestamp) -> Result<(), StoreError> {
+        let work = move |desk: &mut desk::Desk| retention::output_expired(desk, &jobs, now);
+        self.doors()?.writer.call("note removed output", work).await
+    }
+
+    async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let query = move |connection: &mut rusqlite::Connection| queries::old_jobs(connection, before, limit);
+        self.doors()?.readers.call("list old jobs", query).await
+    }
+
+    async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError> {
+        self.doors()?.writer.call("remove jobs", move |desk| retention::remove(desk, &jobs)).await
+    }
+
+    async fn facts(&self) -> Result<StoreFacts, StoreError> {
+        self.doors()?;
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let size = |path: &std::path::Path| std::fs::metadata(path).ok().map(|metadata| metadata.len());
+        Ok(StoreFacts {
+            engine: format!("SQLite {}", rusqlite::version()),
+            location: self.path.display().to_string(),
+            schema: migrations::SCHEMA_NEWEST,
+            durability: format!("wal, synchronous={}", self.durability.pragma()),
+            bytes: size(&self.path).map(|bytes| bytes + size(log.as_ref()).unwrap_or(0)),
+        })
+    }
+
+    async fn close(&self) {
+        drop(self.doors.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let mut ended = self.ended.clone();
+        // The other end only goes away after it has told.
+        drop(ended.wait_for(|ended| *ended).await);
+    }
+}

@@ -1,0 +1,115 @@
+//! Reads of single rows and of the whole.
+
+use longshore_domain::id::{EventSeq, JobId};
+use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
+use longshore_domain::store::{Counts, Queue};
+use longshore_domain::time::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::record::live_sql;
+use super::rows::{self, EVENT_COLUMNS, JOB_COLUMNS};
+
+pub(crate) const UNFINISHED_SQL: &str = "SELECT state, count(*) FROM job WHERE state <> 'finished' GROUP BY state";
+pub(crate) const NEXT_DUE_SQL: &str = "SELECT min(due_at) FROM job WHERE due_at IS NOT NULL";
+pub(crate) const POSITION_SQL: &str = "SELECT (SELECT count(*) FROM job AS other WHERE other.state = 'queued' \
+     AND other.queue = job.queue AND other.priority >= job.priority \
+     AND (other.priority > job.priority OR other.number < job.number)) \
+     FROM job WHERE id = ?1 AND state = 'queued'";
+
+/// The query for events after `?1`, at most `?2` of them; of job `?3` only if `of_one`.
+pub(crate) fn events_sql(of_one: bool) -> String {
+    let from = match of_one {
+        true => "FROM job AS j CROSS JOIN event AS e ON e.job = j.number WHERE j.id = ?3 AND e.seq > ?1",
+        false => "FROM event AS e CROSS JOIN job AS j ON j.number = e.job WHERE e.seq > ?1",
+    };
+    format!("SELECT {EVENT_COLUMNS} {from} ORDER BY e.seq LIMIT ?2")
+}
+
+/// The query for at most `?2` jobs that ended before `?1` and are not pinned, oldest first, with their output there
+/// or gone.
+pub(crate) fn ended_sql(expired: bool) -> String {
+    let expired = i32::from(expired);
+    format!(
+        "SELECT {JOB_COLUMNS} FROM job WHERE finished_at IS NOT NULL AND pinned = 0 AND output_expired = {expired} \
+         AND finished_at < ?1 ORDER BY finished_at, number LIMIT ?2"
+    )
+}
+
+pub(super) fn spec(connection: &Connection, id: JobId) -> rusqlite::Result<Option<JobSpec>> {
+    let sql = "SELECT spec FROM spec WHERE job = (SELECT number FROM job WHERE id = ?1)";
+    connection.prepare_cached(sql)?.query_row([id.to_string()], |row| rows::json(row, 0)).optional()
+}
+
+pub(super) fn live_jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
+    connection.prepare_cached(&live_sql())?.query_map([], rows::job)?.collect()
+}
+
+pub(super) fn position(connection: &Connection, id: JobId) -> rusqlite::Result<Option<u64>> {
+    let count = |row: &Row<'_>| Ok(row.get::<_, i64>(0)? as u64);
+    connection.prepare_cached(POSITION_SQL)?.query_row([id.to_string()], count).optional()
+}
+
+pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let at: Option<i64> = connection.prepare_cached(NEXT_DUE_SQL)?.query_row([], |row| row.get(0))?;
+    Ok(at.map(Timestamp::from_millis))
+}
+
+pub(super) fn events(
+    connection: &Connection,
+    after: EventSeq,
+    job: Option<JobId>,
+    limit: usize,
+) -> rusqlite::Result<Vec<EventRecord>> {
+    let mut statement = connection.prepare_cached(&events_sql(job.is_some()))?;
+    let (after, limit) = (after.0 as i64, limit as i64);
+    match job {
+        Some(id) => statement.query_map(params![after, limit, id.to_string()], rows::event)?.collect(),
+        None => statement.query_map(params![after, limit], rows::event)?.collect(),
+    }
+}
+
+pub(super) fn last_event(connection: &Connection) -> rusqlite::Result<EventSeq> {
+    let sql = "SELECT max(event_seq, ifnull((SELECT max(seq) FROM event), 0)) FROM meta";
+    connection.prepare_cached(sql)?.query_row([], |row| Ok(EventSeq(row.get::<_, i64>(0)? as u64)))
+}
+
+pub(super) fn samples(connection: &Connection, likeness: u64) -> rusqlite::Result<Vec<std::time::Duration>> {
+    let mut statement = connection.prepare_cached("SELECT samples FROM duration WHERE likeness = ?1")?;
+    let found = statement.query_row([likeness as i64], |row| Ok(rows::samples(row.get_ref(0)?.as_blob()?))).optional();
+    Ok(found?.unwrap_or_default())
+}
+
+/// Counts in one snapshot.
+pub(super) fn counts(connection: &mut Connection) -> rusqlite::Result<Counts> {
+    let snapshot = connection.transaction()?;
+    let count = |row: &Row<'_>| Ok((rows::named(row, 0, StateName::parse)?, row.get::<_, i64>(1)? as u64));
+    let unfinished: std::collections::BTreeMap<_, _> =
+        snapshot.prepare_cached(UNFINISHED_SQL)?.query_map([], count)?.collect::<rusqlite::Result<_>>()?;
+    let all: i64 = snapshot.prepare_cached("SELECT count(*) FROM job")?.query_row([], |row| row.get(0))?;
+    let finished = all as u64 - unfinished.values().sum::<u64>();
+    Ok(Counts { unfinished, finished })
+}
+
+pub(super) fn queues(connection: &Connection) -> rusqlite::Result<Vec<Queue>> {
+    let queue = |row: &Row<'_>| Ok(Queue { name: rows::queue_name(row, 0)?, concurrency: row.get(1)? });
+    connection.prepare_cached("SELECT name, concurrency FROM queue ORDER BY name")?.query_map([], queue)?.collect()
+}
+
+pub(super) fn with_old_output(connection: &Connection, before: Timestamp, limit: usize) -> rusqlite::Result<Vec<Job>> {
+    ended(connection, false, before, limit)
+}
+
+/// The index keeps jobs with and without output apart, each by age: the two are merged here.
+pub(super) fn old_jobs(connection: &mut Connection, before: Timestamp, limit: usize) -> rusqlite::Result<Vec<Job>> {
+    let snapshot = connection.transaction()?;
+    let mut jobs = ended(&snapshot, false, before, limit)?;
+    jobs.extend(ended(&snapshot, true, before, limit)?);
+    jobs.sort_by_key(|job| (job.finished_at(), job.number));
+    jobs.truncate(limit);
+    Ok(jobs)
+}
+
+fn ended(connection: &Connection, expired: bool, before: Timestamp, limit: usize) -> rusqlite::Result<Vec<Job>> {
+    let mut statement = connection.prepare_cached(&ended_sql(expired))?;
+    statement.query_map(params![before.as_millis(), limit as i64], rows::job)?.collect()
+}

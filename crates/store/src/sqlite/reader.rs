@@ -1,0 +1,72 @@
+//! Threads that read beside the writer, each with a connection of its own.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::{self, JoinHandle};
+
+use longshore_domain::store::StoreError;
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::errors::failed;
+
+type Read = Box<dyn FnOnce(&mut Connection) + Send>;
+type Waiting = Arc<Mutex<mpsc::Receiver<Read>>>;
+
+/// What callers hold: a way to hand reads to whichever thread is free.
+#[derive(Clone)]
+pub(super) struct Readers {
+    reads: mpsc::Sender<Read>,
+    /// One permit a thread: a read is only handed over when somebody is there to do it.
+    free: Arc<Semaphore>,
+}
+
+impl Readers {
+    /// Starts a thread for each connection. The threads end once every handle is gone.
+    pub(super) fn start(connections: Vec<Connection>) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
+        let (reads, waiting) = mpsc::channel();
+        let free = Arc::new(Semaphore::new(connections.len()));
+        let waiting = Arc::new(Mutex::new(waiting));
+        let threads = connections.into_iter().map(|connection| {
+            let waiting = Arc::clone(&waiting);
+            thread::Builder::new().name("store-reader".into()).spawn(move || serve(connection, &waiting))
+        });
+        let threads = threads.collect::<std::io::Result<_>>()?;
+        Ok((Self { reads, free }, threads))
+    }
+
+    /// Has `query` done. It sees every write that was acknowledged before.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] if the threads have ended; else what SQLite says.
+    pub(super) async fn call<T, F>(&self, operation: &'static str, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let (caller, answered) = oneshot::channel();
+        self.reads.send(reading(query, permit, caller)).map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?.map_err(failed(operation))
+    }
+}
+
+fn reading<T, F>(query: F, permit: OwnedSemaphorePermit, caller: oneshot::Sender<rusqlite::Result<T>>) -> Read
+where
+    T: Send + 'static,
+    F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+{
+    Box::new(move |connection| {
+        let answer = query(connection);
+        drop(permit);
+        // A caller that went away is no reason to do anything else.
+        drop(caller.send(answer));
+    })
+}
+
+fn serve(mut connection: Connection, waiting: &Waiting) {
+    loop {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(read) = next else { return };
+        read(&mut connection);
+    }
+}

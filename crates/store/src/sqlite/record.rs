@@ -1,0 +1,122 @@
+//! Writing down what happened: reports, renewals, times that came, ends that others waited for.
+
+use longshore_domain::id::{JobId, JobNumber, NodeId};
+use longshore_domain::job::{Event, Job};
+use longshore_domain::store::{Change, Queue, StoreError};
+use longshore_domain::time::Timestamp;
+use rusqlite::{OptionalExtension, params};
+
+use super::desk::Desk;
+use super::errors::{Attempted, Trouble};
+use super::rows::{self, JOB_COLUMNS};
+
+pub(crate) const DUE_SQL: &str =
+    "SELECT number FROM job WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at, number LIMIT ?2";
+
+/// The jobs that somebody holds a lease on.
+pub(crate) fn live_sql() -> String {
+    format!(
+        "SELECT {JOB_COLUMNS} FROM job \
+         WHERE state IN ('claimed', 'running', 'asking', 'stopping') AND state <> 'finished'"
+    )
+}
+
+/// Lets an event happen to a job.
+pub(super) fn record(
+    desk: &mut Desk,
+    id: JobId,
+    event: Event,
+    now: Timestamp,
+) -> Attempted<Result<Change, StoreError>> {
+    let Some(job) = desk.take_by_id(id)? else { return Ok(Err(StoreError::JobNotFound(id))) };
+    Ok(desk.change(job, event, now)?.map_err(StoreError::Refused))
+}
+
+/// Extends the live leases of `holder`; returns how many.
+pub(super) fn renew(desk: &mut Desk, holder: NodeId, until: Timestamp, now: Timestamp) -> Attempted<u64> {
+    let mut renewed = 0;
+    for job in read_live(desk)? {
+        let Some(token) = job.state.lease().filter(|lease| lease.holder == holder).map(|lease| lease.token) else {
+            continue;
+        };
+        let job = desk.take(job.number)?.ok_or(Trouble::Missing(job.number))?;
+        if desk.change(job, Event::Renewed { token, until }, now)?.is_ok() {
+            renewed += 1;
+        }
+    }
+    Ok(renewed)
+}
+
+fn read_live(desk: &Desk) -> Attempted<Vec<Job>> {
+    let mut statement = desk.connection.prepare_cached(&live_sql())?;
+    let found = statement.query_map([], rows::job)?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Queues up to `limit` jobs whose time has come.
+pub(super) fn promote_due(desk: &mut Desk, now: Timestamp, limit: usize) -> Attempted<Vec<Change>> {
+    let mut statement = desk.connection.prepare_cached(DUE_SQL)?;
+    let found = statement.query_map(params![now.as_millis(), limit as i64], |row| rows::number(row, 0))?;
+    let due = found.collect::<rusqlite::Result<Vec<_>>>()?;
+    drop(statement);
+    let mut changes = Vec::with_capacity(due.len());
+    for number in due {
+        let job = desk.take(number)?.ok_or(Trouble::Missing(number))?;
+        changes.extend(desk.change(job, Event::Due, now)?.ok());
+    }
+    Ok(changes)
+}
+
+/// Tells up to `limit` dependents of finished jobs.
+pub(super) fn settle(desk: &mut Desk, now: Timestamp, limit: usize) -> Attempted<Vec<Change>> {
+    let mut changes = vec![];
+    while changes.len() < limit {
+        let Some(on) = first_unsettled(desk)? else { break };
+        let on = desk.take(on)?.ok_or(Trouble::Missing(on))?;
+        let room = limit - changes.len();
+        tell_dependents(desk, &on, room, now, &mut changes)?;
+    }
+    Ok(changes)
+}
+
+fn first_unsettled(desk: &Desk) -> Attempted<Option<JobNumber>> {
+    let mut statement = desk.connection.prepare_cached("SELECT job FROM outbox ORDER BY job LIMIT 1")?;
+    Ok(statement.query_row([], |row| rows::number(row, 0)).optional()?)
+}
+
+/// Tells up to `room` dependents of `on`; strikes it off the outbox once nobody is left.
+fn tell_dependents(desk: &mut Desk, on: &Job, room: usize, now: Timestamp, told: &mut Vec<Change>) -> Attempted<()> {
+    let dependents = read_dependents(desk, on.number, room)?;
+    for dependent in &dependents {
+        let forget = "DELETE FROM dependency WHERE job = ?1 AND dependent = ?2";
+        desk.connection.prepare_cached(forget)?.execute([on.number.0 as i64, dependent.0 as i64])?;
+        // One that was removed, or ended by itself, needs no telling.
+        let Some(job) = desk.take(*dependent)? else { continue };
+        let event = match on.outcome() {
+            Some(outcome) if outcome.is_success() => Event::DependencySucceeded { on: on.id },
+            _ => Event::DependencyFailed { on: on.id },
+        };
+        told.extend(desk.change(job, event, now)?.ok());
+    }
+    if dependents.len() < room {
+        let strike = "DELETE FROM outbox WHERE job = ?1";
+        desk.connection.prepare_cached(strike)?.execute([on.number.0 as i64])?;
+    }
+    Ok(())
+}
+
+fn read_dependents(desk: &Desk, on: JobNumber, limit: usize) -> Attempted<Vec<JobNumber>> {
+    let sql = "SELECT dependent FROM dependency WHERE job = ?1 ORDER BY dependent LIMIT ?2";
+    let mut statement = desk.connection.prepare_cached(sql)?;
+    let found = statement.query_map(params![on.0 as i64, limit as i64], |row| rows::number(row, 0))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
+}
+
+/// Sets the limit of a queue.
+pub(super) fn set_queue(desk: &mut Desk, queue: Queue) -> Attempted<()> {
+    let sql = "INSERT INTO queue (name, concurrency) VALUES (?1, ?2) \
+               ON CONFLICT (name) DO UPDATE SET concurrency = excluded.concurrency";
+    desk.connection.prepare_cached(sql)?.execute(params![queue.name.as_str(), queue.concurrency])?;
+    desk.lines.set(queue.name, queue.concurrency);
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Accepting a job.
+
+use longshore_domain::id::{JobId, JobNumber};
+use longshore_domain::job::{Event, EventKind, Job, initial_state};
+use longshore_domain::store::{IdempotencyKey, NewJob, StoreError, Submitted};
+use longshore_domain::time::Timestamp;
+use longshore_domain::{AttemptNumber, Principal};
+use rusqlite::{OptionalExtension, params};
+
+use super::desk::{Desk, Note, content};
+use super::errors::{Attempted, Trouble};
+use super::rows;
+
+/// A new job with all that can be made of it outside the writer's thread.
+pub(super) struct Draft {
+    new: NewJob,
+    id: String,
+    title: String,
+    likeness: u64,
+    spec: String,
+    retry: String,
+}
+
+impl Draft {
+    /// # Errors
+    /// If the spec cannot be written as JSON.
+    pub(super) fn new(new: NewJob) -> Result<Self, serde_json::Error> {
+        Ok(Self {
+            id: new.id.to_string(),
+            title: new.spec.title(),
+            likeness: new.spec.likeness(),
+            spec: serde_json::to_string(&new.spec)?,
+            retry: serde_json::to_string(&new.retry)?,
+            new,
+        })
+    }
+}
+
+/// What a job waits for, as found when it is submitted.
+struct Awaited {
+    /// Jobs that are not finished yet, each once.
+    unfinished: Vec<JobNumber>,
+    /// The first that has ended without success.
+    failed: Option<JobId>,
+}
+
+/// Accepts a job, or finds the one that its key names. Refuses before it writes anything.
+pub(super) fn submit(desk: &mut Desk, draft: Draft, now: Timestamp) -> Attempted<Result<Submitted, StoreError>> {
+    if let Some(key) = &draft.new.key
+        && let Some(found) = find_key(desk, &draft.new.principal, key)?
+    {
+        return Ok(found);
+    }
+    let awaited = match find_awaited(desk, &draft.new.after)? {
+        Ok(awaited) => awaited,
+        Err(unknown) => return Ok(Err(StoreError::DependencyNotFound(unknown))),
+    };
+    let Some(job) = accept(desk, draft, &awaited, now)? else {
+        return Ok(Err(StoreError::Failed { operation: "submit a job", source: "another job has the same id".into() }));
+    };
+    let Some(on) = awaited.failed else {
+        desk.put_back(job.clone());
+        return Ok(Ok(Submitted { job, existing: false }));
+    };
+    let blocked = desk.change(job, Event::DependencyFailed { on }, now)?;
+    Ok(blocked.map(|change| Submitted { job: change.job, existing: false }).map_err(StoreError::Refused))
+}
+
+fn find_key(
+    desk: &mut Desk,
+    principal: &Principal,
+    key: &IdempotencyKey,
+) -> Attempted<Option<Result<Submitted, StoreError>>> {
+    let sql = "SELECT job, digest FROM key WHERE principal_class = ?1 AND principal_name = ?2 AND key = ?3";
+    let found = desk
+        .connection
+        .prepare_cached(sql)?
+        .query_row(params![rows::class_name(principal.class), principal.name, key.key], |row| {
+            Ok((rows::number(row, 0)?, row.get_ref(1)?.as_blob()? == key.digest))
+        })
+        .optional()?;
+    let Some((number, same)) = found else { return Ok(None) };
+    let job = desk.take(number)?.ok_or(Trouble::Missing(number))?;
+    desk.put_back(job.clone());
+    Ok(Some(match same {
+        true => Ok(Submitted { job, existing: true }),
+        false => Err(StoreError::KeyConflict { job: job.id }),
+    }))
+}
+
+/// Sorts the jobs to wait for, or names the first that does not exist.
+fn find_awaited(desk: &mut Desk, after: &[JobId]) -> Attempted<Result<Awaited, JobId>> {
+    let mut awaited = Awaited { unfinished: vec![], failed: None };
+    for id in after {
+        let Some(job) = desk.take_by_id(*id)? else { return Ok(Err(*id)) };
+        match job.outcome() {
+            None => awaited.unfinished.push(job.number),
+            Some(outcome) if outcome.is_success() => {}
+            Some(_) => awaited.failed = awaited.failed.or(Some(job.id)),
+        }
+        desk.put_back(job);
+    }
+    awaited.unfinished.sort_unstable();
+    awaited.unfinished.dedup();
+    Ok(Ok(awaited))
+}
+
+/// Writes the job and all that belongs to it; writes nothing and gives nothing if its id is taken.
+fn accept(desk: &mut Desk, draft: Draft, awaited: &Awaited, now: Timestamp) -> Attempted<Option<Job>> {
+    let after_left = awaited.unfinished.len() + usize::from(awaited.failed.is_some());
+    let (state, _) = initial_state(draft.new.not_before, u32::try_from(after_left).unwrap_or(u32::MAX), now);
+    let Draft { new, id, title, likeness, spec, retry } = draft;
+    let job = Job {
+        id: new.id,
+        number: desk.give_number(),
+        version: 1,
+        kind: new.spec.kind(),
+        principal: new.principal,
+        conversation: new.conversation,
+        name: new.name,
+        title,
+        queue: new.queue,
+        priority: new.priority,
+        retry: new.retry,
+        likeness,
+        retry_of: new.retry_of,
+        state,
+        attempt: AttemptNumber(0),
+        failures: 0,
+        submitted_at: now,
+        started_at: None,
+        changed_at: now,
+        pinned: false,
+        output_expired: false,
+    };
+    if !insert_job(desk, &job, &id, &retry)? {
+        return Ok(None);
+    }
+    open_queue(desk, &job)?;
+    let mut statement = desk.connection.prepare_cached("INSERT INTO spec (job, spec) VALUES (?1, ?2)")?;
+    statement.execute(params![job.number.0 as i64, spec])?;
+    drop(statement);
+    // A job that is blocked already waits for nobody.
+    if awaited.failed.is_none() {
+        insert_dependencies(desk, &job, &awaited.unfinished)?;
+    }
+    if let Some(key) = &new.key {
+        insert_key(desk, &job, key)?;
+    }
+    desk.note(&job, Note { kind: EventKind::Submitted, detail: None }, now)?;
+    desk.lines.follow(None, &job);
+    Ok(Some(job))
+}
+
+fn open_queue(desk: &mut Desk, job: &Job) -> Attempted<()> {
+    if desk.lines.knows(&job.queue) {
+        return Ok(());
+    }
+    let sql = "INSERT INTO queue (name, concurrency) VALUES (?1, ?2)";
+    desk.connection.prepare_cached(sql)?.execute(params![job.queue.as_str(), desk.queue_concurrency])?;
+    desk.lines.set(job.queue.clone(), desk.queue_concurrency);
+    Ok(())
+}
+
+fn insert_job(desk: &Desk, job: &Job, id: &str, retry: &str) -> Attempted<bool> {
+    let sql = "INSERT INTO job (number, id, version, state, content, attempt, failures, queue, priority, \
+               principal_class, principal_name, conversation, kind, name, title, retry, likeness, retry_of, \
+               submitted_at, changed_at, due_at) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+               ON CONFLICT (id) DO NOTHING";
+    let inserted = desk.connection.prepare_cached(sql)?.execute(params![
+        job.number.0 as i64,
+        id,
+        job.version as i64,
+        job.state.name().as_str(),
+        content(&job.state)?,
+        job.attempt.0,
+        job.failures,
+        job.queue.as_str(),
+        job.priority,
+        rows::class_name(job.principal.class),
+        job.principal.name,
+        job.conversation.as_ref().map(|conversation| conversation.as_str()),
+        rows::kind_name(job.kind),
+        job.name,
+        job.title,
+        retry,
+        job.likeness as i64,
+        job.retry_of.map(|id| id.to_string()),
+        job.submitted_at.as_millis(),
+        job.changed_at.as_millis(),
+        job.state.due_at().map(Timestamp::as_millis),
+    ])?;
+    Ok(inserted == 1)
+}
+
+fn insert_dependencies(desk: &Desk, job: &Job, on: &[JobNumber]) -> Attempted<()> {
+    for on in on {
+        desk.connection
+            .prepare_cached("INSERT INTO dependency (job, dependent) VALUES (?1, ?2)")?
+            .execute([on.0 as i64, job.number.0 as i64])?;
+    }
+    Ok(())
+}
+
+fn insert_key(desk: &Desk, job: &Job, key: &IdempotencyKey) -> Attempted<()> {
+    let sql = "INSERT INTO key (principal_class, principal_name, key, job, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
+    desk.connection.prepare_cached(sql)?.execute(params![
+        rows::class_name(job.principal.class),
+        job.principal.name,
+        key.key,
+        job.number.0 as i64,
+        key.digest,
+    ])?;
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! The thread that owns the write connection and commits many requests together.
+
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use longshore_domain::store::StoreError;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::desk::Desk;
+use super::errors::{Attempted, Trouble, trouble};
+
+/// Requests that may wait for the writer. Twice the largest batch: while one is committed the next can gather;
+/// beyond that callers wait before they hand over, which bounds memory.
+const WAITING_MAX: usize = 1024;
+/// Most requests in one transaction. At some 5 µs each a batch holds nobody up for more than a few milliseconds.
+const BATCH_MAX: usize = 512;
+/// Longest wait for a batch to grow, with the thread at work: less than a sync of any disk takes.
+const GATHER_MAX: Duration = Duration::from_micros(100);
+
+/// What callers hold: a way to hand requests to the writer.
+#[derive(Clone)]
+pub(super) struct Writer {
+    requests: mpsc::Sender<Box<dyn Request>>,
+}
+
+/// A request with somebody who waits for its answer.
+trait Request: Send {
+    /// Does the work inside the open transaction and keeps the answer.
+    fn work(&mut self, desk: &mut Desk) -> Attempted<()>;
+    /// Sends the answer, which is durable now, or says why nothing was done.
+    fn answer(self: Box<Self>, outcome: Result<(), &Arc<Trouble>>);
+}
+
+struct Call<F, T> {
+    operation: &'static str,
+    verb: Option<F>,
+    answer: Option<T>,
+    caller: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Request for Call<F, T>
+where
+    F: FnOnce(&mut Desk) -> Attempted<T> + Send,
+    T: Send,
+{
+    fn work(&mut self, desk: &mut Desk) -> Attempted<()> {
+        if let Some(verb) = self.verb.take() {
+            self.answer = Some(verb(desk)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), &Arc<Trouble>>) {
+        let answer = match outcome {
+            Ok(()) => self.answer.ok_or(StoreError::Closed),
+            Err(cause) => Err(trouble(self.operation, cause)),
+        };
+        // A caller that went away is no reason to do anything else.
+        drop(self.caller.send(answer));
+    }
+}
+
+impl Writer {
+    /// Starts the thread. It ends, and tells `ended`, once every handle is gone and all that was handed over is done;
+    /// `leave` then gets the desk back.
+    pub(super) fn start(
+        desk: Desk,
+        ended: watch::Sender<bool>,
+        leave: impl FnOnce(Desk) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (requests, waiting) = mpsc::channel(WAITING_MAX);
+        thread::Builder::new().name("store-writer".into()).spawn(move || {
+            if let Some(desk) = serve(desk, waiting) {
+                leave(desk);
+            }
+            ended.send_replace(true);
+        })?;
+        Ok(Self { requests })
+    }
+
+    /// Has `verb` done in a transaction of its own or shared with others, and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] if the writer has ended; else what kept the whole batch from becoming durable.
+    pub(super) async fn call<T, F>(&self, operation: &'static str, verb: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Desk) -> Attempted<T> + Send + 'static,
+    {
+        let (caller, answered) = oneshot::channel();
+        let call = Call { operation, verb: Some(verb), answer: None, caller };
+        self.requests.send(Box::new(call)).await.map_err(|_| StoreError::Closed)?;
+        answered.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// Serves until every handle is gone. Gives nothing back if the database cannot be read any more.
+fn serve(mut desk: Desk, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> Option<Desk> {
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    let mut answered = 0;
+    while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+        gather(&mut waiting, &mut batch, answered);
+        answered = batch.len();
+        let outcome = transact(&mut desk, &mut batch).map_err(Arc::new);
+        let rolled_back = match &outcome {
+            Ok(()) => Ok(()),
+            Err(cause) => {
+                tracing::error!(error = %cause, requests = batch.len(), "batch rolled back");
+                desk.roll_back()
+            }
+        };
+        for request in batch.drain(..) {
+            request.answer(outcome.as_ref().copied());
+        }
+        if let Err(error) = rolled_back {
+            tracing::error!(%error, "writer ended: the database cannot be read after a rollback");
+            return None;
+        }
+    }
+    Some(desk)
+}
+
+/// Lets a batch grow to the size of the last one: those who were just answered are likely to ask again at once, and
+/// whoever misses a batch waits for two. Does nothing while callers come one at a time.
+fn gather(waiting: &mut mpsc::Receiver<Box<dyn Request>>, batch: &mut Vec<Box<dyn Request>>, expected: usize) {
+    let begin = Instant::now();
+    while batch.len() < expected && begin.elapsed() < GATHER_MAX {
+        match waiting.try_recv() {
+            Ok(request) => batch.push(request),
+            Err(_) => thread::yield_now(),
+        }
+    }
+}
+
+/// All of the batch in one transaction, or nothing of it.
+fn transact(desk: &mut Desk, batch: &mut [Box<dyn Request>]) -> Attempted<()> {
+    desk.begin()?;
+    for request in batch {
+        request.work(desk)?;
+    }
+    desk.commit()
+}

@@ -1,0 +1,71 @@
+//! The queries that run often, or over many rows, use the index that was made for them.
+
+use longshore_domain::access::{Conversation, Principal};
+use longshore_domain::job::{OutcomeStatus, StateName};
+use longshore_domain::store::{JobFilter, Store};
+use rusqlite::Connection;
+
+use super::{Folder, open};
+use crate::conformance::scene::queue;
+use crate::sqlite::{lines, list, queries, record};
+
+fn plan(connection: &Connection, sql: &str) -> String {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    for parameter in 1..=statement.parameter_count() {
+        statement.raw_bind_parameter(parameter, 1).unwrap();
+    }
+    let mut rows = statement.raw_query();
+    let mut lines = vec![];
+    while let Some(row) = rows.next().unwrap() {
+        lines.push(row.get::<_, String>(3).unwrap());
+    }
+    lines.join("; ")
+}
+
+/// Checks that the plan names `index` and sorts nothing.
+fn check(connection: &Connection, sql: &str, index: &str) {
+    let plan = plan(connection, sql);
+    assert!(plan.contains(index) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+}
+
+#[tokio::test]
+async fn hot_queries_use_their_indexes() {
+    let folder = Folder::new();
+    open(&folder.database()).close().await;
+    let connection = Connection::open(folder.database()).unwrap();
+    let check = |sql: &str, index| check(&connection, sql, index);
+    check(lines::READY_SQL, "SEARCH job USING COVERING INDEX job_ready (queue=?)");
+    check(record::DUE_SQL, "SEARCH job USING COVERING INDEX job_due (due_at>? AND due_at<?)");
+    check(queries::NEXT_DUE_SQL, "SEARCH job USING COVERING INDEX job_due");
+    check(&record::live_sql(), "SEARCH job USING INDEX job_unfinished (state=?)");
+    check(queries::UNFINISHED_SQL, "SCAN job USING COVERING INDEX job_unfinished");
+    check(queries::POSITION_SQL, "SEARCH other USING COVERING INDEX job_ready (queue=? AND priority>?)");
+    check(
+        &queries::ended_sql(false),
+        "SEARCH job USING INDEX job_ended (output_expired=? AND finished_at>? AND finished_at<?)",
+    );
+    check(&queries::events_sql(true), "SEARCH e USING INDEX event_job (job=? AND rowid>?)");
+    check(&queries::events_sql(false), "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)");
+}
+
+#[tokio::test]
+async fn lists_follow_the_index_of_their_filter() {
+    let folder = Folder::new();
+    open(&folder.database()).close().await;
+    let connection = Connection::open(folder.database()).unwrap();
+    let filter = JobFilter::default;
+    let cases = [
+        (filter(), "SCAN job"),
+        (JobFilter { conversation: Some(Conversation::new("c")), ..filter() }, "INDEX job_conversation"),
+        (JobFilter { principal: Some(Principal::owner()), ..filter() }, "INDEX job_principal"),
+        (JobFilter { outcome: Some(OutcomeStatus::Failed), ..filter() }, "INDEX job_unsuccessful"),
+        (JobFilter { outcome: Some(OutcomeStatus::Succeeded), ..filter() }, "SCAN job"),
+        (JobFilter { states: vec![StateName::Queued, StateName::Asking], ..filter() }, "INDEX job_unfinished"),
+        (JobFilter { states: vec![StateName::Finished], queue: Some(queue("q")), ..filter() }, "SCAN job"),
+    ];
+    for (filter, index) in cases {
+        for query in list::queries(&filter) {
+            check(&connection, &query.sql, index);
+        }
+    }
+}

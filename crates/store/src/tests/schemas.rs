@@ -1,0 +1,92 @@
+//! A database of every released schema is kept, and must open.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use longshore_domain::id::EventSeq;
+use longshore_domain::job::{RetryPolicy, StateName};
+use longshore_domain::store::{JobFilter, NewJob, Store};
+
+use super::{Folder, open};
+use crate::conformance::scene::{BEGIN, MANY, Scene, cancel, ended};
+use crate::sqlite::migrations::MIGRATIONS;
+
+fn kept(migration: &str) -> PathBuf {
+    let version = migration.split_once('_').unwrap().0;
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemas")).join(format!("{version}.db"))
+}
+
+#[test]
+fn the_list_of_migrations_is_the_folder() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations/sqlite");
+    let mut found: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, MIGRATIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    for (at, name) in found.iter().enumerate() {
+        assert!(name.starts_with(&format!("{:04}_", at + 1)), "{name} is not number {}", at + 1);
+    }
+}
+
+/// Jobs in most states, as each schema's file has them.
+async fn fill(scene: &Scene) {
+    let root = scene.running(scene.job()).await;
+    scene.accept(scene.job_after(&[&root])).await;
+    scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60))), ..scene.job() }).await;
+    scene.ran(scene.job(), 0).await;
+    scene.ran(scene.job(), 3).await;
+    scene.ran(NewJob { retry: RetryPolicy::times(1), ..scene.job() }, 3).await;
+    let stopping = scene.running(scene.job()).await;
+    scene.happen(stopping.id, cancel()).await;
+    scene.claimed(scene.job()).await;
+    scene.accept(NewJob { priority: 2, name: Some("last".into()), ..scene.job() }).await;
+}
+
+const STATES: [StateName; 9] = [
+    StateName::Running,
+    StateName::Waiting,
+    StateName::Waiting,
+    StateName::Finished,
+    StateName::Finished,
+    StateName::Waiting,
+    StateName::Stopping,
+    StateName::Claimed,
+    StateName::Queued,
+];
+
+/// Before a schema is released its file is made by this test; afterwards it never changes.
+#[tokio::test]
+async fn a_file_of_the_newest_schema_is_kept() {
+    let path = kept(MIGRATIONS.last().unwrap().0);
+    if !path.exists() {
+        let folder = Folder::new();
+        let scene = Scene::new(&folder).await;
+        fill(&scene).await;
+        scene.store.close().await;
+        std::fs::copy(folder.database(), &path).unwrap();
+        panic!("{} was missing and has been written: commit it", path.display());
+    }
+}
+
+#[tokio::test]
+async fn databases_of_all_schemas_open_and_go_on() {
+    for (migration, _) in MIGRATIONS {
+        let folder = Folder::new();
+        std::fs::copy(kept(migration), folder.database()).unwrap();
+        let store = open(&folder.database());
+        let mut jobs = store.jobs(JobFilter::default(), MANY).await.unwrap();
+        jobs.reverse();
+        assert_eq!(jobs.iter().map(|job| job.state.name()).collect::<Vec<_>>(), STATES, "{migration}");
+        for job in &jobs {
+            assert!(store.spec(job.id).await.unwrap().is_some());
+            assert!(!store.events(EventSeq(0), Some(job.id), MANY).await.unwrap().is_empty());
+        }
+        let scene = Scene::over(std::sync::Arc::new(store));
+        scene.pass(Duration::from_secs(3600));
+        scene.happen(jobs[0].id, ended(&jobs[0], 0)).await;
+        assert_eq!(scene.settle_all().await.len(), 1);
+        assert_eq!(scene.store.promote_due(scene.now(), MANY).await.unwrap().len(), 2);
+        assert_eq!(scene.take_ids(MANY).await.len(), 4);
+        scene.store.close().await;
+    }
+}
