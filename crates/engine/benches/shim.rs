@@ -1,7 +1,8 @@
 //! What shims cost: whole attempts against bare process starts, capture against `cat`, and memory.
 //!
 //! `cargo bench -p longshore-engine --bench shim`. All figures are ratios within one run on one machine; the goals
-//! are printed beside them. `shim` as the only argument makes this program the spawner it needs.
+//! are printed beside them. An argument chooses one part: `rate`, `capture` or `memory`. The argument `shim` makes
+//! this program the spawner it needs.
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
@@ -26,23 +27,35 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir_in(".").expect("a temporary folder");
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    println!("one fsynced record: {:.0} us", fsync_micros(folder.path()));
+    let wanted = std::env::args().nth(1).filter(|word| !word.starts_with('-'));
+    let wants = |part: &str| wanted.as_deref().is_none_or(|wanted| wanted == part);
+    if wants("rate") {
+        rates(&runtime, folder.path());
+    }
+    if wants("capture") {
+        runtime.block_on(capture(folder.path()));
+    }
+    if wants("memory") {
+        runtime.block_on(memory(folder.path()));
+    }
+    ExitCode::SUCCESS
+}
+
+fn rates(runtime: &tokio::runtime::Runtime, folder: &Path) {
+    println!("one fsynced record: {:.0} us", fsync_micros(folder));
     for parallel in [2, 8, 32] {
         let raw = raw_rate(parallel);
-        let ours = runtime.block_on(attempt_rate(folder.path(), None, "true", parallel));
+        let ours = runtime.block_on(attempt_rate(folder, None, "true", parallel));
         println!("P={parallel}: raw {raw:.0}/s, attempts {ours:.0}/s, ratio {:.2} (goal 0.60)", ours / raw);
     }
-    let printing = runtime.block_on(attempt_rate(folder.path(), None, "echo hello", 8));
+    let printing = runtime.block_on(attempt_rate(folder, None, "echo hello", 8));
     println!("P=8: attempts that print a line {printing:.0}/s");
     if let Some(parent) = cgroup_parent() {
-        let with = runtime.block_on(attempt_rate(folder.path(), Some(parent.clone()), "true", 8));
-        let without = runtime.block_on(attempt_rate(folder.path(), None, "true", 8));
+        let with = runtime.block_on(attempt_rate(folder, Some(parent.clone()), "true", 8));
+        let without = runtime.block_on(attempt_rate(folder, None, "true", 8));
         println!("P=8: with a cgroup each {with:.0}/s, without {without:.0}/s");
         std::fs::remove_dir(parent).ok();
     }
-    runtime.block_on(capture(folder.path()));
-    runtime.block_on(memory(folder.path()));
-    ExitCode::SUCCESS
 }
 
 /// A temporary file written, synced, renamed, and its folder synced: what every attempt does at least.

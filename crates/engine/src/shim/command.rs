@@ -18,7 +18,7 @@ use super::wire::{ATTEMPT_VARIABLE, AttemptPlan, JOB_VARIABLE, MARK_VARIABLE};
 
 /// Size of the pipe of a command that prints much; what a user may ask for on Linux by default.
 #[cfg(target_os = "linux")]
-const PIPE_BYTES: usize = 256 * 1024;
+const PIPE_BYTES: usize = 1024 * 1024;
 
 /// A command that runs.
 pub(super) struct RunningCommand {

@@ -1,0 +1,138 @@
+//! The command line: one file per command. Only this module prints.
+
+mod cancel;
+mod completions;
+mod config;
+mod doctor;
+mod down;
+mod exit;
+mod follow;
+mod gc;
+mod job_text;
+mod logs;
+mod ls;
+mod mcp;
+mod pin;
+mod result;
+mod retry;
+mod rm;
+mod run;
+mod serve;
+mod show;
+mod status_line;
+mod term;
+mod token;
+mod up;
+mod wait;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use longshore_domain::fault::Fault;
+
+use crate::client::Client;
+use crate::home::Home;
+
+/// Durable jobs for AI agents, over MCP.
+///
+/// Jobs go on when the terminal, the agent or the daemon ends. A JOB is its id, its number (`12` or `#12`), or `@` for
+/// the newest one. The daemon is started when it is needed.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, max_term_width = 100, after_help = "Exit codes: longshore help exit-codes")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Ls(ls::Args),
+    Show(show::Args),
+    Logs(logs::Args),
+    Wait(wait::Args),
+    Result(result::Args),
+    Cancel(cancel::Args),
+    Retry(retry::Args),
+    Rm(rm::Args),
+    Pin(pin::Args),
+    Unpin(pin::Args),
+    Gc(gc::Args),
+    Up(up::Args),
+    Down(down::Args),
+    Serve(serve::Args),
+    Mcp(mcp::Args),
+    Doctor(doctor::Args),
+    Config(config::Args),
+    Token(token::Args),
+    Completions(completions::Args),
+    #[command(hide = true, long_about = exit::TABLE)]
+    ExitCodes,
+}
+
+/// Why a command ended without doing what it was asked.
+#[derive(Debug)]
+enum CliError {
+    /// Something went wrong, and the fault says what.
+    Fault(Fault),
+    /// Whoever read our output has gone; there is nobody to tell.
+    Closed,
+}
+
+impl From<Fault> for CliError {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// What a command comes to: its exit code.
+type Outcome = Result<u8, CliError>;
+
+/// Runs the command that the arguments name.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help that nobody reads any more is no failure.
+            error.print().ok();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    let code = match dispatch(cli.command) {
+        Ok(code) => code,
+        Err(CliError::Closed) => 0,
+        Err(CliError::Fault(fault)) => {
+            term::fault(&fault);
+            fault.code.exit_code()
+        }
+    };
+    ExitCode::from(code)
+}
+
+fn dispatch(command: Command) -> Outcome {
+    let home = Home::find()?;
+    let client = || Client::connect(&home);
+    match command {
+        Command::Run(args) => run::run(args, &home),
+        Command::Ls(args) => ls::run(&args, &client()?),
+        Command::Show(args) => show::run(&args, &client()?),
+        Command::Logs(args) => logs::run(&args, &client()?),
+        Command::Wait(args) => wait::run(&args, &client()?),
+        Command::Result(args) => result::run(&args, &client()?),
+        Command::Cancel(args) => cancel::run(&args, &client()?),
+        Command::Retry(args) => retry::run(&args, &client()?),
+        Command::Rm(args) => rm::run(&args, &client()?),
+        Command::Pin(args) => pin::run(&args, &client()?, true),
+        Command::Unpin(args) => pin::run(&args, &client()?, false),
+        Command::Gc(args) => gc::run(&args, &client()?),
+        Command::Up(args) => up::run(&args, &home),
+        Command::Down(args) => down::run(&args, &home),
+        Command::Serve(args) => serve::run(args, &home),
+        Command::Mcp(args) => mcp::run(&args, &home),
+        Command::Doctor(args) => doctor::run(&args, &home),
+        Command::Config(args) => config::run(&args, &home),
+        Command::Token(args) => token::run(&args, &home),
+        Command::Completions(args) => completions::run(&args),
+        Command::ExitCodes => term::out(exit::TABLE).map(|()| 0),
+    }
+}

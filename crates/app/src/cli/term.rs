@@ -1,0 +1,94 @@
+//! The only place that writes to the terminal.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write};
+
+use clap::builder::styling::{AnsiColor, Style};
+use longshore_domain::fault::Fault;
+use serde::Serialize;
+
+use super::CliError;
+use crate::config::environment;
+
+/// Writes bytes to standard output exactly as they are.
+///
+/// # Errors
+/// [`CliError::Closed`] if nobody reads any more.
+pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|_| CliError::Closed)
+}
+
+/// Writes text with a newline to standard output.
+///
+/// # Errors
+/// As [`bytes`].
+pub(super) fn out(text: &str) -> Result<(), CliError> {
+    bytes(format!("{}\n", text.trim_end_matches('\n')).as_bytes())
+}
+
+/// Writes a value as one line of JSON to standard output.
+///
+/// # Errors
+/// As [`bytes`].
+pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
+    out(&serde_json::to_string(value).map_err(Fault::internal)?)
+}
+
+/// Writes a line to standard error. If nobody reads it, nobody wanted it.
+pub(super) fn note(text: &str) {
+    writeln!(std::io::stderr().lock(), "{text}").ok();
+}
+
+/// Writes a fault to standard error.
+pub(super) fn fault(fault: &Fault) {
+    let mut text = String::new();
+    let head = paint(Stream::Error, AnsiColor::Red.on_default().bold(), &format!("error[{}]", fault.code));
+    let mut line = |prefix: &str, rest: &str| {
+        // Writing to a string does not fail.
+        writeln!(text, "{prefix}: {rest}").ok();
+    };
+    line(&head, &fault.message);
+    if let Some(why) = &fault.why {
+        line("  why", &format!(" {}", indented(why)));
+    }
+    if let Some(next) = &fault.next {
+        line("  next", &indented(next));
+    }
+    if let Some(private) = fault.private.as_ref().filter(|_| fault.why.is_none()) {
+        line("  why", &format!(" {}", indented(private)));
+    }
+    note(text.trim_end());
+}
+
+fn indented(text: &str) -> String {
+    text.replace('\n', "\n        ")
+}
+
+/// One of the two streams that a terminal may be behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Out,
+    Error,
+}
+
+/// Whether a terminal is behind the stream.
+pub(super) fn is_terminal(stream: Stream) -> bool {
+    match stream {
+        Stream::Out => std::io::stdout().is_terminal(),
+        Stream::Error => std::io::stderr().is_terminal(),
+    }
+}
+
+/// The text in colour, if the stream leads to a terminal and `NO_COLOR` is not set.
+pub(super) fn paint(stream: Stream, style: Style, text: &str) -> String {
+    match is_terminal(stream) && environment::variable("NO_COLOR").is_none() {
+        true => format!("{style}{text}{style:#}"),
+        false => text.into(),
+    }
+}
+
+/// Text of others, made harmless for a terminal: control characters are shown as `?`.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}

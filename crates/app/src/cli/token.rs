@@ -1,0 +1,128 @@
+//! `longshore token`: tokens for agents, workers and other persons. Needs no daemon.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use longshore_domain::{PrincipalClass, Timestamp};
+use longshore_engine::Clock;
+use serde_json::json;
+
+use super::{Outcome, job_text, term};
+use crate::access::{self, Token};
+use crate::config::units;
+use crate::home::Home;
+use crate::http::wire::class_name;
+
+/// Make, list and revoke tokens
+#[derive(Debug, Parser)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: TokenCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token and print it; it cannot be shown again
+    Create {
+        /// Whom it proves; jobs belong to this name
+        name: String,
+        /// What it may do: agents and workers see their own jobs only
+        #[arg(long, value_enum, default_value_t = Class::Agent)]
+        class: Class,
+        /// It ends after this long, e.g. 30d
+        #[arg(long, value_name = "LENGTH", value_parser = units::length)]
+        expires: Option<Duration>,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List tokens; the tokens themselves are not kept
+    List {
+        /// Each as a line of JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a token useless, at once
+    Revoke {
+        /// Whom it proves
+        name: String,
+        /// Print it as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What a token may do.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Class {
+    Person,
+    Agent,
+    Worker,
+}
+
+impl From<Class> for PrincipalClass {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Person => Self::Person,
+            Class::Agent => Self::Agent,
+            Class::Worker => Self::Worker,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args, home: &Home) -> Outcome {
+    let now = Clock::system().now();
+    match &args.command {
+        TokenCommand::Create { name, class, expires, json } => {
+            let expires_at = expires.map(|length| now.plus(length));
+            let token = access::create(home, name, (*class).into(), now, expires_at)?;
+            match json {
+                true => term::json(&json!({
+                    "name": name,
+                    "class": class_name((*class).into()),
+                    "token": token,
+                    "expires_at": expires_at.map(|at| at.to_string()),
+                }))?,
+                false => {
+                    term::out(&token)?;
+                    term::note("this is the only time it is shown");
+                }
+            }
+        }
+        TokenCommand::List { json } => list(&access::list(home)?, *json, now)?,
+        TokenCommand::Revoke { name, json } => {
+            access::revoke(home, name, now)?;
+            match json {
+                true => term::json(&json!({ "name": name, "revoked": true }))?,
+                false => term::out(&format!("the token of {name} opens nothing any more"))?,
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn list(tokens: &[Token], json: bool, now: Timestamp) -> Result<(), super::CliError> {
+    for token in tokens {
+        let standing = match token {
+            Token { revoked_at: Some(_), .. } => "revoked",
+            token if token.is_live(now) => "live",
+            _ => "expired",
+        };
+        let class = class_name(token.class);
+        if json {
+            term::json(&json!({
+                "name": token.name,
+                "class": class,
+                "standing": standing,
+                "created_at": token.created_at.to_string(),
+                "expires_at": token.expires_at.map(|at| at.to_string()),
+                "revoked_at": token.revoked_at.map(|at| at.to_string()),
+            }))?;
+        } else {
+            let made = job_text::relative(token.created_at, now);
+            let ends = token.expires_at.map(|at| format!(", ends {}", job_text::relative(at, now))).unwrap_or_default();
+            term::out(&format!("{:<20}  {class:<7}  {standing:<8}  made {made}{ends}", token.name))?;
+        }
+    }
+    Ok(())
+}

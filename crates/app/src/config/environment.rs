@@ -1,0 +1,31 @@
+//! The only place that reads environment variables.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The variable `name` as text, if it is set, not empty and UTF-8.
+#[expect(clippy::disallowed_methods, reason = "this is the sanctioned door to the environment")]
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The variable `name` as a path, if it is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "this is the sanctioned door to the environment")]
+pub(crate) fn path(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// The variables that a command may inherit from this process, by the usual list and the names in `extra`.
+///
+/// Variables that are not UTF-8 are left out.
+#[expect(clippy::disallowed_methods, reason = "this is the sanctioned door to the environment")]
+pub(crate) fn inherited(extra: &[String]) -> BTreeMap<String, String> {
+    let all =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    longshore_engine::environment::inherited(all, extra)
+}
+
+/// The chat that this process belongs to, if whoever started it said so.
+pub(crate) fn conversation() -> Option<String> {
+    variable("LONGSHORE_CONVERSATION")
+}

@@ -1,0 +1,212 @@
+//! Settings in two steps: what was written ([`file::ConfigFile`]), and what holds ([`Config`]).
+
+pub(crate) mod environment;
+mod file;
+mod resolve;
+pub(crate) mod units;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use longshore_domain::fault::Fault;
+use longshore_domain::job::QueueName;
+use longshore_engine::Retention;
+
+use crate::home::Home;
+use file::Source;
+use resolve::{Given, Resolver};
+
+/// Every setting with its default, as one commented file; also the manual's page.
+pub(crate) const DEFAULTS: &str = include_str!("defaults.toml");
+/// Where the daemon of the usual home listens.
+const LISTEN_USUAL: &str = "127.0.0.1:7717";
+
+/// What holds: resolved, checked, with units.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: Listen,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) capacity: usize,
+    pub(crate) queue_concurrency: u32,
+    pub(crate) queues: BTreeMap<QueueName, u32>,
+    pub(crate) lease: Duration,
+    pub(crate) env_allow: Vec<String>,
+    pub(crate) durability: Durability,
+    pub(crate) cgroup: Cgroup,
+    pub(crate) call_budget: Duration,
+    pub(crate) log: Log,
+    pub(crate) retention: Retention,
+    /// Every setting as text with its source, in the order of the defaults.
+    pub(crate) shown: Vec<Shown>,
+}
+
+/// Where to listen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Listen {
+    /// At this address.
+    At(SocketAddr),
+    /// At a free port of the loopback address, which is then kept for later starts.
+    Remembered,
+}
+
+/// What a write waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    Full,
+    Normal,
+}
+
+/// Where limits on whole process trees are set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cgroup {
+    Auto,
+    Off,
+    At(PathBuf),
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    pub(crate) filter: String,
+    pub(crate) json: bool,
+}
+
+/// One setting for people: its name, its value, and where the value comes from.
+#[derive(Clone, Debug, serde::Serialize)]
+pub(crate) struct Shown {
+    pub(crate) key: String,
+    pub(crate) value: String,
+    pub(crate) origin: String,
+}
+
+/// Settings from the command line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Flags {
+    pub(crate) listen: Option<String>,
+}
+
+impl Config {
+    /// Reads every source and checks the result as a whole.
+    ///
+    /// # Errors
+    /// `config_invalid` naming the setting, its source and what was expected; `file_failed`.
+    pub(crate) fn load(home: &Home, flags: &Flags) -> Result<Self, Fault> {
+        let defaults = Source::parse("the defaults", DEFAULTS.into())?;
+        let file = Source::read(&Self::path(home))?;
+        let mut given = Resolver::new(defaults, file);
+        let listen = given.text("listen", |file| &file.listen, listen_extra(flags));
+        let public = given.flag("listen_public", |file| &file.listen_public);
+        let config = Self {
+            listen: listen.resolve(|text| listen_address(text, home, public))?,
+            hosts: given.list("hosts", |file| &file.hosts),
+            capacity: given.number("capacity", |file| &file.capacity, 1..=10_000)? as usize,
+            queue_concurrency: given.number("queue_concurrency", |file| &file.queue_concurrency, 0..=10_000)?,
+            lease: given.length("lease", |file| &file.lease, 5..=3_600)?,
+            env_allow: given.list("env_allow", |file| &file.env_allow),
+            durability: given.text("durability", |file| &file.durability, []).resolve(durability)?,
+            cgroup: given.text("cgroup", |file| &file.cgroup, []).resolve(cgroup)?,
+            call_budget: given.length("call_budget", |file| &file.call_budget, 1..=600)?,
+            log: log(&mut given)?,
+            retention: retention(&mut given)?,
+            queues: given.queues()?,
+            shown: given.into_shown(),
+        };
+        Ok(config)
+    }
+
+    /// Where the file of settings belongs.
+    pub(crate) fn path(home: &Home) -> PathBuf {
+        home.file("config.toml")
+    }
+}
+
+fn listen_extra(flags: &Flags) -> [Option<Given>; 2] {
+    let flag = flags.listen.clone().map(|raw| Given::new("listen", raw, "flag --listen"));
+    let variable = environment::variable("LONGSHORE_LISTEN")
+        .map(|raw| Given::new("listen", raw, "environment variable LONGSHORE_LISTEN"));
+    [flag, variable]
+}
+
+fn listen_address(text: &str, home: &Home, public: bool) -> Result<Listen, String> {
+    let text = match (text, home.is_default()) {
+        ("auto", false) => return Ok(Listen::Remembered),
+        ("auto", true) => LISTEN_USUAL,
+        (text, _) => text,
+    };
+    let address: SocketAddr = text.parse().map_err(|_| "expected `IP:port`, e.g. 127.0.0.1:7717, or `auto`")?;
+    match address.ip().is_loopback() || public {
+        true => Ok(Listen::At(address)),
+        false => Err(format!(
+            "other machines can reach {address}: use a loopback address, or set `listen_public = true` in config.toml"
+        )),
+    }
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "full" => Ok(Durability::Full),
+        "normal" => Ok(Durability::Normal),
+        _ => Err("expected `full` or `normal`".into()),
+    }
+}
+
+fn cgroup(text: &str) -> Result<Cgroup, String> {
+    match text {
+        "auto" => Ok(Cgroup::Auto),
+        "off" => Ok(Cgroup::Off),
+        path if path.starts_with('/') => Ok(Cgroup::At(path.into())),
+        _ => Err("expected `auto`, `off` or an absolute path".into()),
+    }
+}
+
+fn log(given: &mut Resolver) -> Result<Log, Fault> {
+    let variable = environment::variable("LONGSHORE_LOG")
+        .map(|raw| Given::new("log.level", raw, "environment variable LONGSHORE_LOG"));
+    let filter = given.text("log.level", |file| &file.log.level, [variable]).resolve(log_filter)?;
+    let json = given.text("log.format", |file| &file.log.format, []).resolve(|text| match text {
+        "json" => Ok(true),
+        "text" => Ok(false),
+        _ => Err("expected `text` or `json`".into()),
+    })?;
+    Ok(Log { filter, json })
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    let valid = tracing_subscriber::EnvFilter::try_new(text);
+    valid.map(|_| text.to_owned()).map_err(|_| "expected error, warn, info, debug, trace or a list of filters".into())
+}
+
+fn retention(given: &mut Resolver) -> Result<Retention, Fault> {
+    const YEARS_100: u64 = 100 * 365 * 86_400;
+    let output = given.length("retention.output", |file| &file.retention.output, 60..=YEARS_100)?;
+    let least = output.as_secs();
+    let record = given.length("retention.record", |file| &file.retention.record, least..=YEARS_100)?;
+    let size = given.text("retention.output_max", |file| &file.retention.output_max, []);
+    let output_bytes_max = size.resolve(units::size)?;
+    Ok(Retention { output, record, output_bytes_max })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_hold_and_name_their_source() {
+        let mut given = Resolver::new(Source::parse("defaults", DEFAULTS.into()).unwrap(), None);
+        assert_eq!(retention(&mut given).unwrap().output, Duration::from_secs(7 * 86_400));
+        assert_eq!(given.into_shown()[0].origin, "default");
+    }
+
+    #[test]
+    fn a_file_is_refused_with_its_line() {
+        let unknown = Source::parse("config.toml", "capacity = 3\ncapcity = 4\n".into()).unwrap_err();
+        assert!(unknown.message.contains("line 2"), "{unknown:?}");
+        let defaults = Source::parse("defaults", DEFAULTS.into()).unwrap();
+        let file = Source::parse("config.toml", "\n\nlease = \"1s\"\n".into()).unwrap();
+        let mut given = Resolver::new(defaults, Some(file));
+        let fault = given.length("lease", |file| &file.lease, 5..=3_600).unwrap_err();
+        assert!(fault.message.contains("config.toml line 3"), "{fault:?}");
+    }
+}

@@ -1,0 +1,169 @@
+//! Which source wins for each setting, and whether its value can be used.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use longshore_domain::fault::{Fault, FaultCode};
+use longshore_domain::job::QueueName;
+use toml::Spanned;
+
+use super::Shown;
+use super::file::{ConfigFile, Source};
+use super::units;
+
+/// Picks the winning value of each setting and notes where it came from.
+pub(crate) struct Resolver {
+    defaults: Source,
+    file: Option<Source>,
+    shown: Vec<Shown>,
+}
+
+/// A value as text with its source.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    key: &'static str,
+    raw: String,
+    origin: String,
+}
+
+impl Given {
+    /// The value `raw` of the setting `key`.
+    pub(crate) fn new(key: &'static str, raw: String, origin: &str) -> Self {
+        Self { key, raw, origin: origin.into() }
+    }
+
+    /// Interprets the value.
+    ///
+    /// # Errors
+    /// `config_invalid` naming the setting and its source, with the sentence of `parse` as the cause.
+    pub(crate) fn resolve<T>(&self, parse: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Fault> {
+        parse(&self.raw).map_err(|problem| invalid(self.key, &self.origin, problem))
+    }
+}
+
+type Field<T> = fn(&ConfigFile) -> &Option<Spanned<T>>;
+
+impl Resolver {
+    pub(crate) fn new(defaults: Source, file: Option<Source>) -> Self {
+        Self { defaults, file, shown: vec![] }
+    }
+
+    /// The winning text: the first of `extra` that is there, else the file's, else the default.
+    pub(crate) fn text<const N: usize>(
+        &mut self,
+        key: &'static str,
+        field: Field<String>,
+        extra: [Option<Given>; N],
+    ) -> Given {
+        let given = match extra.into_iter().flatten().next() {
+            Some(given) => given,
+            None => {
+                let (raw, origin) = self.pick(field);
+                Given { key, raw, origin }
+            }
+        };
+        self.note(key, given.raw.clone(), given.origin.clone());
+        given
+    }
+
+    /// A yes or no.
+    pub(crate) fn flag(&mut self, key: &'static str, field: Field<bool>) -> bool {
+        let (value, origin) = self.pick(field);
+        self.note(key, value.to_string(), origin);
+        value
+    }
+
+    /// A list of words.
+    pub(crate) fn list(&mut self, key: &'static str, field: Field<Vec<String>>) -> Vec<String> {
+        let (value, origin) = self.pick(field);
+        self.note(key, format!("{value:?}"), origin);
+        value
+    }
+
+    /// A whole number within `range`.
+    ///
+    /// # Errors
+    /// `config_invalid`.
+    pub(crate) fn number(
+        &mut self,
+        key: &'static str,
+        field: Field<u32>,
+        range: RangeInclusive<u32>,
+    ) -> Result<u32, Fault> {
+        let (value, origin) = self.pick(field);
+        self.note(key, value.to_string(), origin.clone());
+        match range.contains(&value) {
+            true => Ok(value),
+            false => Err(invalid(key, &origin, format!("must be {} to {}", range.start(), range.end()))),
+        }
+    }
+
+    /// A length of time whose whole seconds lie within `range`.
+    ///
+    /// # Errors
+    /// `config_invalid`.
+    pub(crate) fn length(
+        &mut self,
+        key: &'static str,
+        field: Field<String>,
+        range: RangeInclusive<u64>,
+    ) -> Result<Duration, Fault> {
+        self.text(key, field, []).resolve(|text| {
+            let length = units::length(text)?;
+            let shown = |seconds: &u64| units::show_length(Duration::from_secs(*seconds));
+            match range.contains(&length.as_secs()) {
+                true => Ok(length),
+                false => Err(format!("must be {} to {}", shown(range.start()), shown(range.end()))),
+            }
+        })
+    }
+
+    /// The limits of queues.
+    ///
+    /// # Errors
+    /// `config_invalid` for a name that no queue can have.
+    pub(crate) fn queues(&mut self) -> Result<BTreeMap<QueueName, u32>, Fault> {
+        let Some(file) = self.file.clone() else { return Ok(BTreeMap::new()) };
+        let mut queues = BTreeMap::new();
+        for (name, queue) in &file.settings.queues {
+            let origin = origin(&file, &queue.concurrency);
+            let key = format!("queues.{name}.concurrency");
+            let limit = *queue.concurrency.get_ref();
+            let queue = QueueName::try_from(name.clone()).map_err(|error| invalid(&key, &origin, error.problem))?;
+            self.shown.push(Shown { key, value: limit.to_string(), origin });
+            queues.insert(queue, limit);
+        }
+        Ok(queues)
+    }
+
+    /// Every setting that was picked, in that order.
+    pub(crate) fn into_shown(self) -> Vec<Shown> {
+        self.shown
+    }
+
+    fn pick<T: Clone>(&self, field: fn(&ConfigFile) -> &Option<Spanned<T>>) -> (T, String) {
+        let written = self.file.as_ref().and_then(|file| Some((file, field(&file.settings).as_ref()?)));
+        match written {
+            Some((file, value)) => (value.get_ref().clone(), origin(file, value)),
+            None => {
+                let value = field(&self.defaults.settings).as_ref().expect("every setting has a default");
+                (value.get_ref().clone(), "default".into())
+            }
+        }
+    }
+
+    fn note(&mut self, key: &str, value: String, origin: String) {
+        self.shown.push(Shown { key: key.into(), value, origin });
+    }
+}
+
+fn origin<T>(file: &Source, value: &Spanned<T>) -> String {
+    format!("{} line {}", file.name, file.line(value))
+}
+
+fn invalid(key: &str, origin: &str, problem: String) -> Fault {
+    Fault::new(FaultCode::ConfigInvalid, format!("`{key}` ({origin}) cannot be used"))
+        .why(problem)
+        .next("correct it; `longshore config default` lists every setting")
+}

@@ -1,0 +1,83 @@
+//! What only the machine knows: its boot, the age of its processes, who supervises us.
+
+use std::path::{Path, PathBuf};
+
+use rustix::process::Pid;
+
+use crate::config::environment;
+
+/// A name for this boot of the machine; another value means that no process of before can live.
+#[cfg(target_os = "linux")]
+pub(crate) fn boot() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    named_boot(text.trim())
+}
+
+/// A name for this boot of the machine, made from the instant at which the kernel says it began.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn boot() -> String {
+    let answer = std::process::Command::new("sysctl").args(["-n", "kern.boottime"]).output();
+    let text = answer.map(|answer| String::from_utf8_lossy(&answer.stdout).into_owned()).unwrap_or_default();
+    named_boot(text.split('}').next().unwrap_or_default().trim_start_matches(['{', ' ']).trim())
+}
+
+/// A boot that cannot be told from others gets a fixed name: processes are then told apart by their start alone.
+fn named_boot(text: &str) -> String {
+    match text.is_empty() {
+        true => "unknown".into(),
+        false => text.into(),
+    }
+}
+
+/// When the process `pid` began, in clock ticks since boot; nothing if there is no such process or no `/proc`.
+///
+/// A process that has ended and that nobody has waited for yet counts as gone.
+pub(crate) fn started_ticks(pid: u32) -> Option<u64> {
+    /// Position of `starttime` after the command name (proc(5): field 22; the name is field 2).
+    const FIELDS_AFTER_NAME: usize = 19;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let after_name = stat.rsplit_once(") ")?.1;
+    if after_name.starts_with(['Z', 'X']) {
+        return None;
+    }
+    after_name.split(' ').nth(FIELDS_AFTER_NAME)?.parse().ok()
+}
+
+/// Whether a process with this number exists, one that has ended and that nobody has waited for yet included.
+pub(crate) fn exists(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+}
+
+/// Whether systemd supervises this process as a service, so that it would stop everything in its cgroup with us.
+pub(crate) fn is_systemd_service() -> bool {
+    environment::variable("INVOCATION_ID").is_some() && Path::new("/run/systemd/system").exists()
+}
+
+/// The cgroup v2 folder of this process, if it is a delegated one that we may write and that is not the root.
+pub(crate) fn delegated_cgroup() -> Option<PathBuf> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = own.lines().find_map(|line| line.strip_prefix("0::/")).filter(|path| !path.is_empty())?;
+    let folder = Path::new("/sys/fs/cgroup").join(path);
+    let delegated = rustix::fs::getxattr(&folder, "user.delegate", &mut [0u8; 8]).is_ok()
+        || rustix::fs::getxattr(&folder, "trusted.delegate", &mut [0u8; 8]).is_ok();
+    let writable = rustix::fs::access(folder.join("cgroup.subtree_control"), rustix::fs::Access::WRITE_OK).is_ok();
+    (delegated && writable).then_some(folder)
+}
+
+/// Bytes free for us on the file system of `path`.
+pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn this_process_has_a_start_and_exists() {
+        let pid = std::process::id();
+        assert!(super::exists(pid));
+        assert_eq!(super::started_ticks(pid).is_some(), std::path::Path::new("/proc/self/stat").exists());
+        assert!(!super::exists(u32::MAX));
+    }
+}

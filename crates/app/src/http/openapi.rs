@@ -1,0 +1,41 @@
+//! `/openapi.json`: the description of this interface, made from the code.
+
+use axum::routing::get;
+use axum::{Json, Router};
+use utoipa::openapi::OpenApi as Description;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{App, daemon, events, gc, job, jobs, output, wait};
+
+pub(super) fn routes() -> Router<App> {
+    Router::new().route("/openapi.json", get(|| async { Json(description()) }))
+}
+
+/// The description of every path.
+pub(crate) fn description() -> Description {
+    Interface::openapi()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Longshore", description = "Durable jobs for AI agents."),
+    paths(
+        jobs::submit, jobs::list, job::show, job::cancel, job::retry, job::pin, job::remove, output::read, wait::one,
+        wait::several, events::follow, gc::collect, daemon::details, daemon::health
+    ),
+    modifiers(&Bearer)
+)]
+struct Interface;
+
+/// Every path needs a bearer token unless it says otherwise.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, description: &mut Description) {
+        const NAME: &str = "token";
+        let scheme = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+        description.components.get_or_insert_default().add_security_scheme(NAME, scheme);
+        description.security = Some(vec![SecurityRequirement::new(NAME, Vec::<String>::new())]);
+    }
+}

@@ -1,0 +1,184 @@
+//! The daemon itself: wires the store, the engine and the doors, tells that it is ready, and ends in order.
+
+mod doors;
+mod settings;
+mod telemetry;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use longshore_domain::fault::{Fault, FaultCode};
+use longshore_engine::{Clock, Engine};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::access::TokenBook;
+use crate::config::Config;
+use crate::daemon::info::DaemonInfo;
+use crate::daemon::{announce, lock};
+use crate::home::Home;
+use crate::http::{App, Facts, Shared};
+use doors::Doors;
+
+/// Threads that drive requests and loops; none of them blocks for long.
+const WORKERS: usize = 2;
+/// Threads for reading files; started when needed, gone when idle.
+const BLOCKING_MAX: usize = 16;
+/// Longest wait for requests under way when stopping.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Longest wait for the engine's loops after that.
+const CLOSE_MAX: Duration = Duration::from_secs(2);
+/// Pause between two removals of what has grown old.
+const GC_EVERY: Duration = Duration::from_secs(86_400);
+/// The first removal comes this long after the start, when whoever started us has had its answer.
+const GC_FIRST: Duration = Duration::from_secs(60);
+
+/// How a daemon ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was asked to, and finished what it was doing.
+    Clean,
+    /// It was asked twice and left at once; the number is that of the second signal.
+    Hurried(i32),
+}
+
+/// Serves `home` until a signal asks to stop. With `detached` the process leaves its session first, and tells
+/// through standard output how the start went.
+///
+/// # Errors
+/// `already_running`, `listen_failed`, `file_failed`, or the store's own; no command was touched.
+pub(crate) fn run(home: &Home, config: Config, detached: bool) -> Result<End, Fault> {
+    if detached {
+        // Fails only for the leader of a group, which whoever starts us in the background does not make of us.
+        rustix::process::setsid().map_err(Fault::internal)?;
+    }
+    telemetry::start(&config.log);
+    let outcome = hold_and_serve(home, config, detached);
+    if let Err(fault) = &outcome {
+        tracing::error!(fault.code = %fault.code, why = fault.why, private = fault.private, "{}", fault.message);
+        if detached {
+            announce::tell(Err(fault));
+        }
+    }
+    outcome
+}
+
+fn hold_and_serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault> {
+    let held = lock::single_daemon(home)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_MAX)
+        .enable_all()
+        .build()
+        .map_err(Fault::internal)?;
+    let end = runtime.block_on(serve(home, config, detached));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    held.release();
+    end
+}
+
+async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault> {
+    let mut stop = StopSignals::listen()?;
+    let doors = Doors::bind(home, &config).await?;
+    let engine = open_engine(home, &config).await?;
+    let info = DaemonInfo::of_this_process(doors.address());
+    let app = make_app(home, config, &engine, &info)?;
+    info.write(home)?;
+    if detached {
+        announce::tell(Ok(()));
+    }
+    tracing::info!(listen = %info.listen, pid = info.pid, "ready");
+    let cleaning = tokio::spawn(clean_daily(engine.clone(), app.stopping.clone()));
+    let serving = tokio::spawn(doors.serve(app.clone()));
+    let end = stop_in_order(&mut stop, &engine, &app.stopping, serving).await;
+    cleaning.abort();
+    DaemonInfo::remove(home)?;
+    tracing::info!("stopped");
+    Ok(end)
+}
+
+async fn open_engine(home: &Home, config: &Config) -> Result<Engine, Fault> {
+    let clock = Clock::system();
+    let settings = settings::engine(home, config, &clock)?;
+    let store = settings::open_store(home, config)?;
+    Engine::open(Arc::new(store), clock, settings).await
+}
+
+fn make_app(home: &Home, config: Config, engine: &Engine, info: &DaemonInfo) -> Result<App, Fault> {
+    let facts = Facts {
+        listen: info.listen,
+        home: home.root().display().to_string(),
+        capacity: config.capacity as u64,
+        started: Instant::now(),
+    };
+    Ok(App::new(Shared {
+        mcp: settings::mcp(home, &config, engine)?,
+        engine: engine.clone(),
+        tokens: TokenBook::open(home)?,
+        hosts: config.hosts,
+        facts,
+        stopping: CancellationToken::new(),
+    }))
+}
+
+/// Waits for a request to stop, then takes no new work, ends the requests under way, and shuts the store.
+async fn stop_in_order(
+    stop: &mut StopSignals,
+    engine: &Engine,
+    stopping: &CancellationToken,
+    serving: tokio::task::JoinHandle<()>,
+) -> End {
+    let first = stop.next().await;
+    tracing::info!(signal = first, "stopping; running commands go on");
+    let orderly = async {
+        engine.drain();
+        stopping.cancel();
+        if tokio::time::timeout(DRAIN_MAX, serving).await.is_err() {
+            tracing::warn!("requests under way were cut off");
+        }
+        engine.close(CLOSE_MAX).await;
+    };
+    tokio::select! {
+        () = orderly => End::Clean,
+        signal = stop.next() => End::Hurried(signal),
+    }
+}
+
+async fn clean_daily(engine: Engine, stopping: CancellationToken) {
+    let mut pause = GC_FIRST;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => pause = GC_EVERY,
+            () = stopping.cancelled() => return,
+        }
+        match engine.gc(false).await {
+            Ok(report) => tracing::info!(outputs = report.outputs, records = report.records, "retention done"),
+            Err(fault) => tracing::error!(fault.code = %fault.code, why = fault.why, "retention failed"),
+        }
+    }
+}
+
+/// The signals that ask a daemon to stop.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> Result<Self, Fault> {
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                Fault::new(FaultCode::Internal, "signals cannot be received").private(error.to_string())
+            })
+        };
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// The number of the next signal. Cancel safe.
+    async fn next(&mut self) -> i32 {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What each part is told: the configuration, handed on in parts.
+
+use longshore_domain::fault::Fault;
+use longshore_engine::{Clock, Engine, Settings};
+use longshore_mcp::{Server, ServerSettings};
+use longshore_store::{Durability, SqliteOptions, SqliteStore};
+
+use crate::config::{self, Cgroup, Config};
+use crate::daemon::machine;
+use crate::home::Home;
+use crate::problem::file_failed;
+
+/// What the engine is told.
+///
+/// # Errors
+/// `file_failed`.
+pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Settings, Fault> {
+    let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
+    Ok(Settings {
+        node: home.node(clock)?,
+        boot: machine::boot(),
+        run_dir: home.file("run"),
+        output_dir: home.file("output"),
+        archive_dir: home.file("archive"),
+        shim_program: program,
+        shim_args: vec![crate::SHIM.into()],
+        shim_scope: machine::is_systemd_service(),
+        cgroup: match &config.cgroup {
+            Cgroup::Auto => machine::delegated_cgroup(),
+            Cgroup::Off => None,
+            Cgroup::At(folder) => Some(folder.clone()),
+        },
+        capacity: config.capacity,
+        queues: config.queues.clone(),
+        lease: config.lease,
+        env_allow: config.env_allow.clone(),
+        retention: config.retention.clone(),
+    })
+}
+
+/// Opens the store of `home`, making it if need be.
+///
+/// # Errors
+/// The store's own.
+pub(super) fn open_store(home: &Home, config: &Config) -> Result<SqliteStore, Fault> {
+    let options = SqliteOptions {
+        durability: match config.durability {
+            config::Durability::Full => Durability::Full,
+            config::Durability::Normal => Durability::Normal,
+        },
+        queue_concurrency: config.queue_concurrency,
+        ..SqliteOptions::default()
+    };
+    Ok(SqliteStore::open(home.file("data/jobs.db"), options)?)
+}
+
+/// What speaks MCP for the engine, on every door.
+///
+/// # Errors
+/// `file_failed`.
+pub(super) fn mcp(home: &Home, config: &Config, engine: &Engine) -> Result<Server, Fault> {
+    let usual = ServerSettings::new(env!("CARGO_PKG_VERSION"), home.session_key()?);
+    Ok(Server::new(engine.clone(), ServerSettings { call_budget: config.call_budget, ..usual }))
+}

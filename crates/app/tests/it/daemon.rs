@@ -1,0 +1,175 @@
+//! The daemon's life: one of it, starting by itself, ending, being killed.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::harness::{Home, ran};
+
+fn pid(daemon: &Value) -> Pid {
+    Pid::from_raw(i32::try_from(daemon["pid"].as_u64().unwrap()).unwrap()).unwrap()
+}
+
+/// A command that runs until `file` is there, and then ends with 7.
+fn until_there(file: &str) -> String {
+    format!("echo up; while [ ! -e {file} ]; do sleep 0.02; done; echo down; exit 7")
+}
+
+#[test]
+fn a_killed_daemon_loses_nothing() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(home.first_line(&id), "up\n");
+    kill_process(pid(&home.daemon()), Signal::KILL).unwrap();
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(home.run(&["wait", &id]).code, 7);
+    assert_eq!(home.run(&["logs", &id]).text(), "up\ndown\n");
+}
+
+#[test]
+fn a_wait_survives_the_death_of_the_daemon() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(home.first_line(&id), "up\n");
+    let mut follower = home.command(&["logs", "-f", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    let waiter = home.command(&["wait", &id]).stdout(Stdio::null()).spawn().unwrap();
+    let mut out = follower.stdout.take().unwrap();
+    let mut first = [0; 3];
+    out.read_exact(&mut first).unwrap();
+    kill_process(pid(&home.daemon()), Signal::KILL).unwrap();
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(ran(waiter.wait_with_output().unwrap()).code, 7);
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!((&first, rest.as_str()), (b"up\n", "down\n"));
+    assert!(follower.wait().unwrap().success());
+}
+
+#[test]
+fn stopping_the_daemon_leaves_commands_alone() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(home.first_line(&id), "up\n");
+    let stopped = home.run(&["down", "--json"]).ok().json();
+    assert_eq!(stopped["stopped"], true);
+    assert!(!home.path("daemon.json").exists());
+    assert_eq!(home.run(&["down", "--json"]).ok().json()["stopped"], false);
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(home.run(&["wait", &id]).code, 7);
+}
+
+#[test]
+fn ten_at_once_start_one_daemon() {
+    let home = Home::new();
+    let start = |_| home.command(&["run", "--detach", "--", "true"]).stdout(Stdio::piped()).spawn().unwrap();
+    let children: Vec<_> = (0..10).map(start).collect();
+    let mut ids: Vec<String> =
+        children.into_iter().map(|child| ran(child.wait_with_output().unwrap()).ok().text()).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 10);
+    let log = std::fs::read_to_string(home.path("log/daemon.log")).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains(" ready ")).count(), 1, "{log}");
+}
+
+#[test]
+fn a_second_daemon_is_refused_with_the_pid_of_the_first() {
+    let home = Home::new();
+    let daemon = home.daemon();
+    let refused = home.run(&["serve"]);
+    assert_eq!(refused.code, 69);
+    assert!(refused.stderr.contains("already_running"), "{refused:?}");
+    assert!(refused.stderr.contains(&daemon["pid"].to_string()), "{refused:?}");
+}
+
+#[test]
+fn homes_have_daemons_of_their_own() {
+    let (one, two) = (Home::new(), Home::new());
+    one.run(&["run", "--name", "only here", "--", "true"]).ok();
+    assert_ne!(one.daemon()["listen"], two.daemon()["listen"]);
+    assert_eq!(two.run(&["ls", "--json"]).ok().text(), "");
+    let listen = one.daemon()["listen"].clone();
+    one.run(&["down"]).ok();
+    assert_eq!(one.daemon()["listen"], listen, "the port is remembered");
+    one.run(&["down"]).ok();
+    let _taken = TcpListener::bind(listen.as_str().unwrap()).unwrap();
+    assert_ne!(one.daemon()["listen"], listen, "and given up when it is taken");
+}
+
+#[test]
+fn a_taken_port_is_named_with_its_holder() {
+    let home = Home::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let mut command = home.command(&["run", "--", "true"]);
+    let refused = ran(command.env("LONGSHORE_LISTEN", &address).output().unwrap());
+    assert_eq!(refused.code, 69, "{refused:?}");
+    let words = ["error[listen_failed]", &address, "next:", "LONGSHORE_LISTEN"];
+    assert!(words.iter().all(|word| refused.stderr.contains(word)), "{refused:?}");
+    if cfg!(target_os = "linux") {
+        assert!(refused.stderr.contains(&format!("process {}", std::process::id())), "{refused:?}");
+    }
+}
+
+#[test]
+fn ctrl_c_leaves_the_job_running() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let line = until_there(&go);
+    let mut command = home.command(&["run", "--", "sh", "-c", &line]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = [0; 3];
+    child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let left = ran(child.wait_with_output().unwrap());
+    assert_eq!(left.code, 130);
+    assert!(left.stderr.contains("goes on") && left.stderr.contains("longshore cancel 1"), "{left:?}");
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(home.run(&["wait", "1"]).code, 7);
+}
+
+#[test]
+fn a_daemon_in_the_foreground_ends_cleanly() {
+    let home = Home::new();
+    let mut child =
+        home.command(&["serve", "--detached"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut word = [0; 6];
+    child.stdout.as_mut().unwrap().read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"ready\n");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(!home.path("daemon.json").exists());
+}
+
+#[test]
+fn secrets_are_for_the_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new();
+    home.daemon();
+    let mode = |name: &str| std::fs::metadata(home.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!([mode(""), mode("token"), mode("session.key"), mode("run/mcp.sock")], [0o700, 0o600, 0o600, 0o600]);
+    assert_eq!(home.token().len(), 64);
+}
+
+#[test]
+fn the_bridge_answers_and_keeps_standard_output_pure() {
+    use std::io::Write;
+    let home = Home::new();
+    let mut command = home.command(&["mcp"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let ask = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "{ask}").unwrap();
+    let mut answer = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut answer).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["id"], &answer["result"]["serverInfo"]["name"]), (&1.into(), &"longshore".into()), "{answer}");
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}

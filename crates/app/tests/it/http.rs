@@ -1,0 +1,180 @@
+//! The HTTP interface as a program uses it.
+
+use std::io::{BufRead, BufReader};
+
+use serde_json::{Value, json};
+
+use crate::harness::Home;
+
+fn submit(home: &Home, command: &[&str]) -> Value {
+    let body = json!({ "command": command, "cwd": "/" }).to_string();
+    home.ask("POST", "/api/v1/jobs", &body).json()
+}
+
+#[test]
+fn a_job_from_submit_to_removal() {
+    let home = Home::new();
+    home.daemon();
+    let body = json!({ "command": ["echo", "hello"], "cwd": "/", "env": { "A": "1" } }).to_string();
+    let made = home.ask("POST", "/api/v1/jobs", &body);
+    assert_eq!(made.status, 201);
+    let id = made.json()["id"].as_str().unwrap().to_owned();
+    let waited = home.ask("GET", &format!("/api/v1/jobs/{id}/wait?timeout_s=30"), "").json();
+    assert_eq!((&waited["timed_out"], &waited["outcome"]["status"]), (&false.into(), &"succeeded".into()));
+    let output = home.ask("GET", &format!("/api/v1/jobs/{id}/output"), "");
+    assert_eq!((output.status, output.body.as_slice()), (200, b"hello\n".as_slice()));
+    assert_eq!(output.header("content-type"), Some("application/octet-stream"));
+    assert_eq!((output.header("longshore-cursor"), output.header("longshore-from")), (Some("1.6"), Some("1.0")));
+    assert_eq!((output.header("longshore-total"), output.header("longshore-omitted")), (Some("6"), Some("0")));
+    assert_eq!((output.header("longshore-end"), output.header("longshore-state")), (Some("true"), Some("finished")));
+    let pinned = home.ask("PUT", &format!("/api/v1/jobs/{id}/pin"), r#"{"pinned":true}"#).json();
+    assert_eq!(pinned["pinned"], true);
+    let unpinned = home.ask("PUT", &format!("/api/v1/jobs/{id}/pin"), r#"{"pinned":false}"#).json();
+    assert_eq!(unpinned["pinned"], false);
+    assert_eq!(home.ask("DELETE", &format!("/api/v1/jobs/{id}"), "").status, 200);
+    assert_eq!(home.ask("GET", &format!("/api/v1/jobs/{id}"), "").status, 404);
+}
+
+#[test]
+fn a_job_has_exactly_these_fields() {
+    let home = Home::new();
+    home.daemon();
+    let job = submit(&home, &["true"]);
+    let number = job["number"].as_u64().unwrap();
+    let shown = home.ask("GET", &format!("/api/v1/jobs/{number}"), "").json();
+    let mut names: Vec<&str> = shown.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        [
+            "attempt",
+            "conversation",
+            "elapsed_ms",
+            "estimate",
+            "finished_at",
+            "id",
+            "kind",
+            "name",
+            "number",
+            "outcome",
+            "output_bytes",
+            "output_expired",
+            "pinned",
+            "poll_after_ms",
+            "position",
+            "principal",
+            "priority",
+            "progress",
+            "queue",
+            "remaining_ms",
+            "report",
+            "retries_max",
+            "retry_of",
+            "silent_ms",
+            "spec",
+            "started_at",
+            "state",
+            "submitted_at",
+            "title"
+        ]
+    );
+}
+
+#[test]
+fn a_key_in_the_header_makes_submitting_repeatable() {
+    let home = Home::new();
+    home.daemon();
+    let token = format!("Bearer {}", home.token());
+    let headers = [("authorization", token.as_str()), ("idempotency-key", "k")];
+    let ask = |program: &str| {
+        let body = json!({ "command": [program], "cwd": "/" }).to_string();
+        home.ask_with("POST", "/api/v1/jobs", &headers, body.as_bytes())
+    };
+    let (first, second, third) = (ask("true"), ask("true"), ask("false"));
+    assert_eq!((first.status, second.status, third.status), (201, 200, 409));
+    assert_eq!(first.json()["id"], second.json()["id"]);
+    assert_eq!(third.code(), "idempotency_conflict");
+}
+
+#[test]
+fn a_wait_that_runs_out_is_no_error() {
+    let home = Home::new();
+    home.daemon();
+    let job = submit(&home, &["sleep", "600"]);
+    let body = json!({ "jobs": [job["id"]], "timeout_s": 0.05 }).to_string();
+    let waited = home.ask("POST", "/api/v1/wait", &body);
+    assert_eq!((waited.status, &waited.json()["timed_out"]), (200, &true.into()));
+    let id = job["id"].as_str().unwrap();
+    let cancelled = home.ask("POST", &format!("/api/v1/jobs/{id}/cancel"), "");
+    assert_eq!(cancelled.status, 200);
+    home.ask("GET", &format!("/api/v1/jobs/{id}/wait?timeout_s=30"), "");
+    let again = home.ask("POST", &format!("/api/v1/jobs/{id}/cancel"), r#"{"reason":"late"}"#);
+    assert_eq!((again.status, again.code().as_str()), (409, "job_finished"));
+    let retried = home.ask("POST", &format!("/api/v1/jobs/{id}/retry"), "");
+    assert_eq!((retried.status, &retried.json()["retry_of"]), (201, &job["id"]));
+}
+
+#[test]
+fn lists_are_paged_by_cursor() {
+    let home = Home::new();
+    home.daemon();
+    for _ in 0..3 {
+        submit(&home, &["true"]);
+    }
+    let page = home.ask("GET", "/api/v1/jobs?limit=2", "").json();
+    assert_eq!((page["jobs"].as_array().unwrap().len(), &page["next"]), (2, &2.into()));
+    let rest = home.ask("GET", "/api/v1/jobs?limit=2&cursor=2", "").json();
+    assert_eq!((rest["jobs"].as_array().unwrap().len(), &rest["next"]), (1, &Value::Null));
+}
+
+/// Reads events until one of that kind; returns the ids on the way.
+fn ids_until(home: &Home, query: &str, last: Option<u64>, kind: &str) -> Vec<u64> {
+    let token = format!("Bearer {}", home.token());
+    let last = last.map(|last| last.to_string());
+    let mut headers = vec![("authorization", token.as_str())];
+    if let Some(last) = &last {
+        headers.push(("last-event-id", last));
+    }
+    let stream = home.open("GET", &format!("/api/v1/events{query}"), &headers, b"");
+    let mut ids = vec![];
+    for line in BufReader::new(stream).lines() {
+        let line = line.unwrap();
+        if let Some(id) = line.strip_prefix("id: ") {
+            ids.push(id.parse().unwrap());
+        }
+        if line.starts_with("data: ") && line.contains(&format!("\"kind\":\"{kind}\"")) {
+            return ids;
+        }
+    }
+    panic!("the stream ended without `{kind}`: {ids:?}");
+}
+
+#[test]
+fn events_are_resumed_where_they_were_left() {
+    let home = Home::new();
+    home.daemon();
+    let job = submit(&home, &["true"]);
+    let all = ids_until(&home, "?after=0", None, "ended");
+    assert!(all.len() >= 3 && all.is_sorted(), "{all:?}");
+    let rest = ids_until(&home, "?after=0", Some(all[0]), "ended");
+    assert_eq!(rest, all[1..], "the header wins");
+    let of_one = ids_until(&home, &format!("?job={}&after=0", job["id"].as_str().unwrap()), None, "ended");
+    assert_eq!(of_one, all);
+}
+
+#[test]
+fn health_says_nothing_of_jobs_and_needs_no_token() {
+    let home = Home::new();
+    home.daemon();
+    submit(&home, &["true"]);
+    let health = home.ask_with("GET", "/health", &[], b"");
+    assert_eq!(health.status, 200);
+    let body = health.json();
+    let mut names: Vec<&str> = body.as_object().unwrap().keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["status", "store", "uptime_s", "version"]);
+    let daemon = home.ask("GET", "/api/v1/daemon", "").json();
+    assert_eq!(daemon["capacity"], 64);
+    let gc = home.ask("POST", "/api/v1/gc", r#"{"dry_run":true}"#).json();
+    assert_eq!((&gc["dry_run"], &gc["records"]), (&true.into(), &0.into()));
+}

@@ -1,0 +1,11 @@
+//! The real binary, in homes of its own: what scripts, clients and people rely on.
+
+#![expect(clippy::unwrap_used, reason = "a test that finds something missing has failed")]
+
+mod commands;
+mod daemon;
+mod docs;
+mod harness;
+mod http;
+mod refusals;
+mod scripts;

@@ -1,0 +1,219 @@
+//! `longshore mcp`: the thin process between a client that speaks over pipes and the daemon.
+//!
+//! It understands only what it needs to survive the daemon: which requests are not answered yet, and the handshake.
+//! When the daemon goes and comes back, the client notices nothing but a pause.
+
+mod link;
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use crate::wire::{ErrorCode, Hello, Line, LineReader, MESSAGE_BYTES_MAX, Message, Reply, RpcError};
+use link::{Link, connect};
+use memory::Memory;
+
+/// After the end of input, for how long answers are still passed on.
+const DRAIN: Duration = Duration::from_secs(2);
+/// Connections in a row that may break before anything was answered: some request may be what breaks them.
+const LOSSES_MAX: usize = 5;
+
+/// Passes lines between a client and the daemon until the client's input ends.
+///
+/// `connect_once` makes one connection, starting the daemon if needed; it is called again, with growing pauses, for
+/// about 30 s whenever the connection is lost. On each new connection the handshake is repeated and every request
+/// without an answer is sent again; the daemon recognises those it had taken. When no connection can be had, these
+/// requests are answered by an error, and the next one tries anew. Only protocol is written to `stdout`.
+///
+/// # Errors
+/// Those of `stdin` and `stdout`; a lost daemon is none.
+pub async fn run_bridge<I, O, S, C, F>(hello: Hello, stdin: I, stdout: O, connect_once: C) -> io::Result<()>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite,
+    C: FnMut() -> F,
+    F: Future<Output = io::Result<S>>,
+{
+    let mut bridge = Bridge {
+        stdin: LineReader::new(stdin, MESSAGE_BYTES_MAX),
+        stdout,
+        connect_once,
+        memory: Memory::new(hello),
+        link: None,
+        losses: 0,
+        ended: false,
+    };
+    // The daemon is there when the first request comes: some clients wait no longer than a second.
+    bridge.reconnect().await?;
+    while !bridge.ended {
+        bridge.step().await?;
+    }
+    bridge.drain().await
+}
+
+struct Bridge<I, O, S, C> {
+    stdin: LineReader<I>,
+    stdout: O,
+    connect_once: C,
+    memory: Memory,
+    link: Option<Link<S>>,
+    /// Connections that broke since the last answer.
+    losses: usize,
+    /// The client's input has ended.
+    ended: bool,
+}
+
+/// A line of the client.
+enum Noted {
+    /// To be passed on.
+    Good { line: Vec<u8>, wants_answer: bool },
+    /// To be answered here.
+    Refused(Reply),
+}
+
+fn note(memory: &mut Memory, line: Line) -> Noted {
+    let Line::Whole(line) = line else {
+        let message = format!("the message is longer than {MESSAGE_BYTES_MAX} bytes and was skipped");
+        return Noted::Refused(Reply::failed(None, RpcError::envelope(ErrorCode::InvalidRequest, message)));
+    };
+    match Message::parse(&line) {
+        Ok(message) => {
+            let wants_answer = memory.sent(&message, &line);
+            Noted::Good { line, wants_answer }
+        }
+        Err(malformed) => Noted::Refused(Reply::failed(malformed.id.as_ref(), malformed.error)),
+    }
+}
+
+async fn write(stdout: &mut (impl AsyncWrite + Unpin), line: &[u8]) -> io::Result<()> {
+    stdout.write_all(line).await?;
+    stdout.write_all(b"\n").await?;
+    stdout.flush().await
+}
+
+impl<I, O, S, C, F> Bridge<I, O, S, C>
+where
+    I: AsyncRead + Unpin,
+    O: AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite,
+    C: FnMut() -> F,
+    F: Future<Output = io::Result<S>>,
+{
+    /// Passes one line on, whichever side it comes from.
+    async fn step(&mut self) -> io::Result<()> {
+        let Some(link) = &mut self.link else {
+            let line = self.stdin.next().await?;
+            return self.pass_to_daemon(line).await;
+        };
+        tokio::select! {
+            line = self.stdin.next() => self.pass_to_daemon(line?).await,
+            line = link.next() => match line {
+                Some(line) => self.pass_to_client(line).await,
+                None => self.lost().await,
+            },
+        }
+    }
+
+    async fn pass_to_daemon(&mut self, line: Option<Line>) -> io::Result<()> {
+        let Some(line) = line else {
+            self.ended = true;
+            return Ok(());
+        };
+        match (note(&mut self.memory, line), &mut self.link) {
+            (Noted::Refused(reply), _) => write(&mut self.stdout, reply.message.as_bytes()).await,
+            (Noted::Good { line, .. }, Some(link)) => match link.send(&line).await {
+                Ok(()) => Ok(()),
+                Err(_) => self.lost().await,
+            },
+            (Noted::Good { wants_answer: true, .. }, None) => self.reconnect().await,
+            // What wants no answer is worth no connection.
+            (Noted::Good { .. }, None) => Ok(()),
+        }
+    }
+
+    async fn pass_to_client(&mut self, line: Vec<u8>) -> io::Result<()> {
+        if !self.memory.received(&line) {
+            return Ok(());
+        }
+        self.losses = 0;
+        write(&mut self.stdout, &line).await
+    }
+
+    /// The daemon is gone. Without requests under way there is no haste.
+    async fn lost(&mut self) -> io::Result<()> {
+        self.link = None;
+        self.losses += 1;
+        match self.memory.has_unanswered() {
+            true if self.losses > LOSSES_MAX => {
+                self.losses = 0;
+                self.give_up(&io::Error::other("it breaks off each time it gets this request")).await
+            }
+            true => self.reconnect().await,
+            false => Ok(()),
+        }
+    }
+
+    /// Connects and repeats what the daemon must know, or answers every open request by an error. The client's
+    /// input is read meanwhile; its end ends the attempt, unless an answer is still owed.
+    async fn reconnect(&mut self) -> io::Result<()> {
+        let connected = {
+            let connecting = connect(&mut self.connect_once, self.losses);
+            tokio::pin!(connecting);
+            loop {
+                tokio::select! {
+                    connected = &mut connecting => break connected,
+                    line = self.stdin.next(), if !self.ended => match line? {
+                        Some(line) => if let Noted::Refused(reply) = note(&mut self.memory, line) {
+                            write(&mut self.stdout, reply.message.as_bytes()).await?;
+                        },
+                        None => self.ended = true,
+                    },
+                }
+                if self.ended && !self.memory.has_unanswered() {
+                    return Ok(());
+                }
+            }
+        };
+        match connected {
+            Ok(stream) => {
+                let mut link = Link::new(stream);
+                // If it breaks right away, the next read from it says so.
+                if link.send_all(&self.memory.replay()).await.is_err() {
+                    tracing::debug!("the daemon left during the handshake");
+                }
+                self.link = Some(link);
+                Ok(())
+            }
+            Err(error) => self.give_up(&error).await,
+        }
+    }
+
+    async fn give_up(&mut self, cause: &io::Error) -> io::Result<()> {
+        tracing::error!(%cause, "the daemon is unreachable");
+        for id in self.memory.take_unanswered() {
+            let message = format!(
+                "the Longshore daemon is unreachable ({cause}); jobs that were accepted go on: \
+                 call again, or look with `longshore status`"
+            );
+            let reply = Reply::failed(Some(&id), RpcError::new(ErrorCode::Internal, message));
+            write(&mut self.stdout, reply.message.as_bytes()).await?;
+        }
+        Ok(())
+    }
+
+    /// Passes on what the daemon still answers after the client's last word.
+    async fn drain(mut self) -> io::Result<()> {
+        let Some(mut link) = self.link.take() else { return Ok(()) };
+        link.end_input().await;
+        let deadline = tokio::time::Instant::now() + DRAIN;
+        while let Ok(Some(line)) = tokio::time::timeout_at(deadline, link.next()).await {
+            self.pass_to_client(line).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! The bridge between a scripted client and a scripted daemon.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex, split};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::run_bridge;
+use crate::wire::Hello;
+
+const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#;
+const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
+
+/// One end of a stream of lines.
+struct End {
+    reading: BufReader<ReadHalf<DuplexStream>>,
+    writing: WriteHalf<DuplexStream>,
+}
+
+impl End {
+    fn new(stream: DuplexStream) -> Self {
+        let (reading, writing) = split(stream);
+        Self { reading: BufReader::new(reading), writing }
+    }
+
+    async fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.reading.read_line(&mut line).await.unwrap();
+        line.trim_end().to_owned()
+    }
+
+    async fn say(&mut self, line: &str) {
+        self.writing.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+    }
+}
+
+/// A bridge, its client's end, and the daemon's ends as they are connected.
+struct Scene {
+    client: End,
+    daemons: mpsc::Receiver<End>,
+    /// The next attempts to connect fail.
+    down: Arc<Mutex<bool>>,
+    bridge: JoinHandle<io::Result<()>>,
+}
+
+fn hello() -> Hello {
+    Hello { bridge: Hello::VERSION, id: "b1".into(), cwd: "/work".into(), env: [].into(), conversation: None }
+}
+
+fn scene() -> Scene {
+    let (client, ours) = duplex(1 << 16);
+    let (connected, daemons) = mpsc::channel(16);
+    let down = Arc::new(Mutex::new(false));
+    let is_down = Arc::clone(&down);
+    let bridge = tokio::spawn(async move {
+        let (stdin, stdout) = split(ours);
+        run_bridge(hello(), stdin, stdout, || {
+            let (is_down, connected) = (*is_down.lock().unwrap(), connected.clone());
+            async move {
+                if is_down {
+                    return Err(io::Error::other("no daemon"));
+                }
+                let (theirs, daemon) = duplex(1 << 16);
+                connected.send(End::new(daemon)).await.map_err(io::Error::other)?;
+                Ok(theirs)
+            }
+        })
+        .await
+    });
+    Scene { client: End::new(client), daemons, down, bridge }
+}
+
+impl Scene {
+    async fn daemon(&mut self) -> End {
+        let mut daemon = self.daemons.recv().await.unwrap();
+        let hello = daemon.line().await;
+        assert_eq!(hello, r#"{"longshore":{"bridge":1,"id":"b1","cwd":"/work","env":{},"conversation":null}}"#);
+        daemon
+    }
+}
+
+fn request(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{{}}}}"#)
+}
+
+fn answer(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#)
+}
+
+#[tokio::test]
+async fn lines_pass_both_ways_and_answers_outlive_the_end_of_input() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say("what is this?").await;
+    let said = scene.client.line().await;
+    assert!(said.starts_with(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"#), "{said}");
+    scene.client.say(&request("1")).await;
+    assert_eq!(daemon.line().await, request("1"));
+    let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#;
+    daemon.say(progress).await;
+    assert_eq!(scene.client.line().await, progress);
+    scene.client.writing.shutdown().await.unwrap();
+    assert_eq!(daemon.line().await, "");
+    daemon.say(&answer("1")).await;
+    drop(daemon);
+    assert_eq!(scene.client.line().await, answer("1"));
+    scene.bridge.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_connection_in_mid_call_is_mended_without_the_client_noticing() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say(INITIALIZE).await;
+    assert_eq!(daemon.line().await, INITIALIZE);
+    daemon.say(&answer("0")).await;
+    assert_eq!(scene.client.line().await, answer("0"));
+    scene.client.say(INITIALIZED).await;
+    assert_eq!(daemon.line().await, INITIALIZED);
+    for id in ["1", "\"two\"", "3"] {
+        scene.client.say(&request(id)).await;
+        assert_eq!(daemon.line().await, request(id));
+    }
+    daemon.say(&answer("1")).await;
+    assert_eq!(scene.client.line().await, answer("1"));
+    scene.client.say(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":3}}"#).await;
+    daemon.line().await;
+    drop(daemon);
+
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, INITIALIZE);
+    assert_eq!(daemon.line().await, INITIALIZED);
+    assert_eq!(daemon.line().await, request("\"two\""));
+    daemon.say(&answer("0")).await;
+    daemon.say(&answer("\"two\"")).await;
+    assert_eq!(scene.client.line().await, answer("\"two\""));
+}
+
+#[tokio::test]
+async fn a_handshake_without_an_answer_is_sent_again_and_answered_once() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say(INITIALIZE).await;
+    assert_eq!(daemon.line().await, INITIALIZE);
+    drop(daemon);
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, INITIALIZE);
+    daemon.say(&answer("0")).await;
+    assert_eq!(scene.client.line().await, answer("0"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreachable_daemon_is_said_and_tried_again_with_the_next_request() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say(&request("\"a\"")).await;
+    daemon.line().await;
+    *scene.down.lock().unwrap() = true;
+    drop(daemon);
+    let said = scene.client.line().await;
+    assert!(said.starts_with(r#"{"jsonrpc":"2.0","id":"a","error":{"code":-32603,"#), "{said}");
+    assert!(said.contains("unreachable") && said.contains("jobs that were accepted go on"), "{said}");
+
+    *scene.down.lock().unwrap() = false;
+    scene.client.say(&request("2")).await;
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, request("2"));
+    daemon.say(&answer("2")).await;
+    assert_eq!(scene.client.line().await, answer("2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_input_is_noticed_while_the_daemon_is_away() {
+    let mut scene = scene();
+    drop(scene.daemon().await);
+    *scene.down.lock().unwrap() = true;
+    scene.client.say(&request("1")).await;
+    scene.client.writing.shutdown().await.unwrap();
+    let said = scene.client.line().await;
+    assert!(said.contains("-32603"), "{said}");
+    scene.bridge.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_breaks_every_connection_is_given_up() {
+    let mut scene = scene();
+    drop(scene.daemon().await);
+    scene.client.say(&request("1")).await;
+    let mut connections = 0;
+    let said = loop {
+        tokio::select! {
+            said = scene.client.line() => break said,
+            daemon = scene.daemons.recv() => {
+                connections += 1;
+                drop(daemon);
+            }
+        }
+    };
+    assert!(said.contains("breaks off each time"), "{said}");
+    assert!((2..=6).contains(&connections), "{connections}");
+}
+
+#[tokio::test]
+async fn a_line_that_is_too_long_is_refused_and_the_rest_goes_on() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    let long = "x".repeat(crate::MESSAGE_BYTES_MAX + 1);
+    scene.client.say(&long).await;
+    let said = scene.client.line().await;
+    assert!(said.starts_with(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"#), "{said}");
+    scene.client.say(&request("1")).await;
+    assert_eq!(daemon.line().await, request("1"));
+}

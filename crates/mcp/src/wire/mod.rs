@@ -1,0 +1,27 @@
+//! What goes over the wire: envelopes, errors, lines. Knows nothing of jobs.
+//!
+//! Messages are never parsed further than needed: ids, arguments and results of others stay as the bytes they
+//! came as, and answers are made by splicing.
+
+mod arguments;
+mod error;
+mod hello;
+mod lines;
+mod message;
+mod meta;
+mod nearest;
+mod reply;
+mod version;
+
+pub(crate) use arguments::Arguments;
+pub(crate) use error::{ErrorCode, RpcError};
+pub use hello::Hello;
+pub(crate) use lines::{Line, LineReader};
+pub(crate) use message::{Message, Notification, Request, RequestId};
+pub(crate) use meta::{ClientInfo, Meta};
+pub use reply::Reply;
+pub(crate) use reply::{CacheHint, ResultBody, notification};
+pub(crate) use version::{Era, LegacyVersion, MODERN};
+
+/// Longest message, in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -1,0 +1,130 @@
+//! Answers and notifications, made by splicing.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::error::RpcError;
+use super::message::RequestId;
+use super::version::Era;
+
+/// How long and by whom a result may be kept. Source: MCP 2026-07-28, caching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CacheHint {
+    /// Milliseconds for which the result stays good.
+    pub(crate) ttl_ms: u64,
+    /// Whether it is the same for every caller.
+    pub(crate) public: bool,
+}
+
+/// The result of a method: an object, not yet dressed for an era.
+#[derive(Clone, Debug)]
+pub(crate) struct ResultBody {
+    object: String,
+    cache: Option<CacheHint>,
+}
+
+impl ResultBody {
+    /// The result that `value` serialises to, which must be an object.
+    ///
+    /// # Errors
+    /// Internal error if it cannot be written as JSON.
+    pub(crate) fn new(value: &impl Serialize) -> Result<Self, RpcError> {
+        let object = serde_json::to_string(value).map_err(|error| {
+            RpcError::new(super::ErrorCode::Internal, format!("the result cannot be written: {error}"))
+        })?;
+        Ok(Self { object, cache: None })
+    }
+
+    /// Adds for how long modern callers may keep it.
+    pub(crate) fn cached(mut self, hint: CacheHint) -> Self {
+        self.cache = Some(hint);
+        self
+    }
+
+    /// The result as a caller of that era gets it: bare, or with discriminator, server info and cache hints.
+    fn dressed(self, era: Era, server_info: &str) -> String {
+        let inner = self.object.strip_prefix('{').unwrap_or("}");
+        if matches!(era, Era::Legacy(_)) {
+            return self.object;
+        }
+        let cache = self.cache.map_or_else(String::new, |hint| {
+            let scope = if hint.public { "public" } else { "private" };
+            format!(r#""ttlMs":{},"cacheScope":"{scope}","#, hint.ttl_ms)
+        });
+        let comma = if inner == "}" { "" } else { "," };
+        format!(
+            r#"{{"resultType":"complete",{cache}"_meta":{{"io.modelcontextprotocol/serverInfo":{server_info}}}{comma}{inner}"#
+        )
+    }
+}
+
+/// The whole answer to one request.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The message, one line of JSON without the newline.
+    pub message: String,
+    /// The error in it, if it is one.
+    pub(crate) error: Option<RpcError>,
+}
+
+impl Reply {
+    /// The answer to request `id`.
+    pub(crate) fn new(id: &RequestId, era: Era, server_info: &str, result: Result<ResultBody, RpcError>) -> Self {
+        match result {
+            Ok(body) => {
+                let message =
+                    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}}}"#, id.as_json(), body.dressed(era, server_info));
+                Self { message, error: None }
+            }
+            Err(error) => Self::failed(Some(id), error),
+        }
+    }
+
+    /// The error that answers request `id`, or a message whose id could not be read.
+    pub(crate) fn failed(id: Option<&RequestId>, error: RpcError) -> Self {
+        let id = id.map_or("null", RequestId::as_json);
+        let message = format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{}}}"#, error.to_json());
+        Self { message, error: Some(error) }
+    }
+}
+
+/// A notification as one line of JSON.
+pub(crate) fn notification(method: &str, params: &RawValue) -> String {
+    format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{}}}"#, params.get())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::wire::{LegacyVersion, Message};
+
+    fn id(raw: &str) -> RequestId {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":{raw},"method":"a"}}"#);
+        match Message::parse(line.as_bytes()) {
+            Ok(Message::Request(request)) => request.id,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn modern_results_are_dressed_and_legacy_ones_are_not() {
+        let body = |value: Value| ResultBody::new(&value).unwrap();
+        let legacy = Era::Legacy(LegacyVersion::NEWEST);
+        let reply = Reply::new(&id("\"7\""), legacy, "{}", Ok(body(json!({ "a": 1 }))));
+        assert_eq!(reply.message, r#"{"jsonrpc":"2.0","id":"7","result":{"a":1}}"#);
+        let hint = CacheHint { ttl_ms: 5, public: false };
+        for (value, rest) in [(json!({ "a": 1 }), json!({ "a": 1 })), (json!({}), json!({}))] {
+            let reply = Reply::new(&id("7"), Era::Modern, r#"{"name":"n"}"#, Ok(body(value).cached(hint)));
+            let mut parsed: Value = serde_json::from_str(&reply.message).unwrap();
+            let result = parsed["result"].as_object_mut().unwrap();
+            assert_eq!(result.remove("resultType"), Some(json!("complete")));
+            assert_eq!(result.remove("ttlMs"), Some(json!(5)));
+            assert_eq!(result.remove("cacheScope"), Some(json!("private")));
+            let meta = json!({ "io.modelcontextprotocol/serverInfo": { "name": "n" } });
+            assert_eq!(result.remove("_meta"), Some(meta));
+            assert_eq!(parsed["result"], rest);
+        }
+    }
+}

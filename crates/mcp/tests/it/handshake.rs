@@ -1,0 +1,98 @@
+//! How both eras begin, and what every answer of theirs has.
+
+use insta::assert_json_snapshot;
+use serde_json::{Value, json};
+
+use crate::kit::{Kit, modern_meta};
+
+#[tokio::test]
+async fn initialize_negotiates_the_version() {
+    let kit = Kit::new().await;
+    let mut versions = vec![];
+    for asked in ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05", "2026-07-28", "1999-01-01", ""] {
+        let mut client = kit.bridge("b").await;
+        let answer = client.shake_hands(asked).await;
+        versions.push(json!([asked, answer["result"]["protocolVersion"]]));
+        if asked == "2025-11-25" {
+            assert_json_snapshot!("initialize", answer);
+        }
+    }
+    assert_json_snapshot!("versions", versions);
+}
+
+#[tokio::test]
+async fn discover_answers_before_anything_else() {
+    let kit = Kit::new().await;
+    let mut client = kit.bridge("b").await;
+    let answer = client.request("server/discover", json!({ "_meta": modern_meta() })).await;
+    assert_json_snapshot!("discover", answer);
+}
+
+#[tokio::test]
+async fn tools_are_listed_alike_for_both_eras() {
+    let kit = Kit::new().await;
+    let mut client = kit.legacy().await;
+    let legacy = client.request("tools/list", json!({})).await;
+    let mut modern = client.request("tools/list", json!({ "_meta": modern_meta() })).await;
+    assert_eq!(legacy["result"]["tools"], modern["result"]["tools"]);
+    assert!(legacy["result"].get("resultType").is_none());
+    assert_json_snapshot!("tools_list", legacy);
+    modern["result"]["tools"] = json!("the same");
+    assert_json_snapshot!("tools_list_modern", modern);
+}
+
+#[tokio::test]
+async fn requests_that_cannot_be_served_are_refused_by_the_rules_of_their_era() {
+    let kit = Kit::new().await;
+    let mut client = kit.legacy().await;
+    let with = |key: &str, value: Value| {
+        let mut meta = modern_meta();
+        meta[format!("io.modelcontextprotocol/{key}")] = value;
+        json!({ "_meta": meta })
+    };
+    let requests = [
+        ("ping", json!({})),
+        ("ping", json!({ "_meta": modern_meta() })),
+        ("server/discover", json!({})),
+        ("server/discover", with("protocolVersion", json!("2031-01-01"))),
+        ("server/discover", with("clientCapabilities", Value::Null)),
+        ("server/discover", with("protocolVersion", Value::Null)),
+        ("server/discover", with("protocolVersion", json!(7))),
+        ("initialize", json!({})),
+        ("logging/setLevel", json!({ "level": "debug" })),
+        ("tasks/list", json!({})),
+        ("tools/call", json!({ "name": "rm" })),
+        ("tools/call", json!({ "name": "rm", "_meta": modern_meta() })),
+        ("tools/call", json!({})),
+        ("tools/call", json!({ "name": "run", "_meta": { "progressToken": {} } })),
+    ];
+    let mut exchanges = vec![];
+    for (method, params) in requests {
+        let answer = client.request(method, params.clone()).await;
+        exchanges.push(json!({ "method": method, "params": params, "answer": answer }));
+    }
+    assert_json_snapshot!("refusals", exchanges);
+}
+
+#[tokio::test]
+async fn malformed_messages_are_answered_and_notifications_are_not() {
+    let kit = Kit::new().await;
+    let mut client = kit.bridge("b").await;
+    let mut answers = vec![];
+    for line in ["not json", "[]", r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, r#"{"id":"x","method":"ping"}"#] {
+        client.say_raw(line.as_bytes()).await;
+        answers.push(json!({ "line": line, "answer": client.hear().await }));
+    }
+    for line in [
+        r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":99}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/cancelled"}"#,
+        r#"{"jsonrpc":"2.0","method":"no/such"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{}}"#,
+    ] {
+        client.say_raw(line.as_bytes()).await;
+    }
+    client.say_raw(br#"{"jsonrpc":"2.0","id":"last","method":"ping"}"#).await;
+    answers.push(json!({ "line": "ping after notifications", "answer": client.hear().await }));
+    assert_json_snapshot!("malformed", answers);
+}
