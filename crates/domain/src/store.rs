@@ -90,17 +90,17 @@ pub struct ClaimedJob {
 pub struct Change {
     /// The job after the change.
     pub job: Job,
-    /// Position of the change in the history.
+    /// Position of the change in the history; a renewal leaves no line there and has the newest one's.
     pub seq: EventSeq,
-    /// What is to be done, by whoever runs this process.
+    /// What is to be done, by whoever runs this process. [`Effect::Settle`] only if other jobs wait for this one.
     pub effects: Vec<Effect>,
 }
 
 /// What a list shows. Absent = not restricted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
-    /// Jobs of this principal only.
-    pub principal: Option<Principal>,
+    /// Jobs of principals of this name only.
+    pub owner: Option<String>,
     /// Jobs of this chat only.
     pub conversation: Option<Conversation>,
     /// Jobs in one of these states; empty = any.
@@ -285,19 +285,20 @@ pub trait Store: Send + Sync + 'static {
     async fn set_queue(&self, queue: Queue) -> Result<(), StoreError>;
 
     /// Keeps a job from retention, or no longer.
-    async fn pin(&self, id: JobId, pinned: bool, now: Timestamp) -> Result<Job, StoreError>;
+    async fn pin(&self, id: JobId, pinned: bool) -> Result<Job, StoreError>;
 
     /// Up to `limit` finished jobs that ended before `before`, are not pinned and still have their output, oldest
     /// first.
     async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
     /// Notes that the output of these jobs is gone.
-    async fn output_expired(&self, jobs: Vec<JobId>, now: Timestamp) -> Result<(), StoreError>;
+    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError>;
 
     /// Up to `limit` finished jobs that ended before `before` and are not pinned, oldest first.
     async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
-    /// Removes finished jobs with their history, spec and key. Unfinished ones are left alone.
+    /// Removes finished jobs with their history, spec and key; returns how many. Left alone are unfinished jobs, pinned
+    /// ones, and those whose dependents have not been told yet.
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError>;
 
     /// What the store says of itself.

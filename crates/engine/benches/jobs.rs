@@ -23,11 +23,8 @@ fn main() -> ExitCode {
         return ExitCode::from(longshore_engine::shim::run_spawner());
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(measure(folder.path()));
     ExitCode::SUCCESS
 }
@@ -48,7 +45,10 @@ async fn measure(folder: &Path) {
     for parallel in [2, 8, 32] {
         let raw = raw_spawns(parallel, 3000);
         let jobs = whole_jobs(&engine, parallel, 3000).await;
-        println!("no-op shell jobs, {parallel} at once: {jobs:.0}/s, raw `sh -c true` {raw:.0}/s, ratio {:.2}", jobs / raw);
+        println!(
+            "no-op shell jobs, {parallel} at once: {jobs:.0}/s, raw `sh -c true` {raw:.0}/s, ratio {:.2}",
+            jobs / raw
+        );
     }
     engine.close(Duration::from_secs(5)).await;
 }

@@ -108,7 +108,9 @@ async fn follow_found<'a>(inner: &'a Arc<Inner>, job: &'a Job, found: Found) -> 
         Found::Running(link) => follow_link(inner, job, link, job.state.run().is_some()).await,
         Found::Ended(report) => Ending::seen(job, report),
         Found::Gone => bury(job).await,
-        Found::NeverStarted if job.state.run().is_none() => Ending::given_back(job, "the daemon ended before it started"),
+        Found::NeverStarted if job.state.run().is_none() => {
+            Ending::given_back(job, "the daemon ended before it started")
+        }
         Found::NeverStarted => Ending::lost(job, "the traces of its process are gone, so nobody saw how it ended"),
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     /// An attempt began, so leases need renewing.
     pub(crate) leased: Notify,
     live: Mutex<HashMap<JobId, LiveAttempt>>,
+    /// How many want to be told of a job's output as it comes, whether or not an attempt is followed yet.
+    readers: Mutex<HashMap<JobId, usize>>,
     pub(crate) tasks: TaskTracker,
     /// No new attempt is started once this is set.
     pub(crate) draining: CancellationToken,
@@ -49,7 +51,6 @@ struct LiveAttempt {
     attempt: AttemptNumber,
     control: Option<ShimControl>,
     stop_wanted: bool,
-    followers: usize,
     progress: Option<Progress>,
 }
 
@@ -74,6 +75,7 @@ impl Inner {
             settle: Notify::new(),
             leased: Notify::new(),
             live: Mutex::default(),
+            readers: Mutex::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
@@ -173,7 +175,7 @@ impl Inner {
     /// Begins to follow an attempt; call [`Inner::unfollow`] when it is over.
     pub(crate) fn follow(&self, job: &Job) {
         let stop_wanted = job.state.name() == StateName::Stopping;
-        let live = LiveAttempt { attempt: job.attempt, control: None, stop_wanted, followers: 0, progress: None };
+        let live = LiveAttempt { attempt: job.attempt, control: None, stop_wanted, progress: None };
         self.lock_live().insert(job.id, live);
         self.leased.notify_one();
     }
@@ -188,7 +190,7 @@ impl Inner {
             if live.stop_wanted {
                 control.stop(false);
             }
-            if live.followers > 0 {
+            if lock(&self.readers).contains_key(&job) {
                 control.follow(true);
             }
             live.control = Some(control);
@@ -222,23 +224,37 @@ impl Inner {
 
     /// Has the shim tell of new output for as long as the guard lives.
     pub(crate) fn watch_output(self: &Arc<Self>, job: JobId) -> OutputWatch {
-        self.change_followers(job, 1);
+        let live = self.lock_live();
+        let mut readers = lock(&self.readers);
+        let count = readers.entry(job).or_insert(0);
+        *count += 1;
+        if let (1, Some(control)) = (*count, live.get(&job).and_then(|live| live.control.as_ref())) {
+            control.follow(true);
+        }
         OutputWatch { inner: Arc::clone(self), job }
     }
 
-    fn change_followers(&self, job: JobId, by: isize) {
-        if let Some(live) = self.lock_live().get_mut(&job) {
-            let before = live.followers;
-            live.followers = live.followers.saturating_add_signed(by);
-            if let (Some(control), true) = (&live.control, (before == 0) != (live.followers == 0)) {
-                control.follow(live.followers > 0);
+    fn unwatch_output(&self, job: JobId) {
+        let live = self.lock_live();
+        let mut readers = lock(&self.readers);
+        let Some(count) = readers.get_mut(&job) else { return };
+        *count -= 1;
+        if *count == 0 {
+            readers.remove(&job);
+            if let Some(control) = live.get(&job).and_then(|live| live.control.as_ref()) {
+                control.follow(false);
             }
         }
     }
 
     fn lock_live(&self) -> MutexGuard<'_, HashMap<JobId, LiveAttempt>> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.live)
     }
+}
+
+/// The maps hold no invariant that a panic elsewhere could have broken.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// While it lives, new output of its job is announced.
@@ -249,7 +265,7 @@ pub(crate) struct OutputWatch {
 
 impl Drop for OutputWatch {
     fn drop(&mut self) {
-        self.inner.change_followers(self.job, -1);
+        self.inner.unwatch_output(self.job);
     }
 }
 

@@ -3,19 +3,19 @@
 //! Every wait on something outside is bounded or ends with the thing waited for. A module uses only what stands
 //! above it in this list; the doors (MCP, HTTP, CLI) translate, call an operation here, and translate back.
 
+mod attempt;
 pub mod clock;
+mod dispatch;
+mod engine;
 pub mod environment;
-pub mod settings;
-pub mod shim;
-pub mod process;
 mod hub;
 mod inner;
-mod attempt;
-mod dispatch;
-mod reconcile;
 mod keeper;
 pub mod ops;
-mod engine;
+pub mod process;
+mod reconcile;
+pub mod settings;
+pub mod shim;
 
 pub use clock::Clock;
 pub use engine::Engine;

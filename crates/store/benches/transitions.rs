@@ -300,7 +300,7 @@ async fn reads(store: &Arc<dyn Store>) {
     let jobs = store.jobs(JobFilter::default(), 50).await.unwrap();
     let states = vec![longshore_domain::job::StateName::Queued, longshore_domain::job::StateName::Running];
     let failed = JobFilter { outcome: Some(longshore_domain::job::OutcomeStatus::Failed), ..JobFilter::default() };
-    let own = JobFilter { principal: Some(Principal::agent("coder")), ..JobFilter::default() };
+    let own = JobFilter { owner: Some("coder".to_owned()), ..JobFilter::default() };
     let begin = Instant::now();
     let mut lap = begin;
     let mut show = |what: &str| {

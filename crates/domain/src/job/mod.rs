@@ -65,7 +65,7 @@ pub struct Job {
     pub submitted_at: Timestamp,
     /// When its first attempt began to run.
     pub started_at: Option<Timestamp>,
-    /// When the row last changed.
+    /// When it came into its present state.
     pub changed_at: Timestamp,
     /// Kept for ever by retention.
     pub pinned: bool,
@@ -77,7 +77,9 @@ impl Job {
     /// Takes over what [`apply`] decided, as one new version of the row.
     pub fn advance(&mut self, step: Step, now: Timestamp) -> Vec<Effect> {
         self.version += 1;
-        self.changed_at = now;
+        if self.state.name() != step.state.name() {
+            self.changed_at = now;
+        }
         self.state = step.state;
         self.attempt = step.attempt;
         self.failures = step.failures;

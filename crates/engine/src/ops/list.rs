@@ -49,7 +49,7 @@ impl Engine {
             return Err(Fault::invalid("limit", format!("must be 1 to {PAGE_MAX}")));
         }
         let filter = JobFilter {
-            principal: (!caller.principal.sees_all()).then(|| caller.principal.clone()),
+            owner: (!caller.principal.sees_all()).then(|| caller.principal.name.clone()),
             conversation: query.conversation,
             states: query.states,
             outcome: query.outcome,

@@ -17,7 +17,7 @@ impl Engine {
     /// Removes a finished job: its record, its history and its output. Nothing of it can be had back.
     ///
     /// # Errors
-    /// `job_not_found`; `state_conflict` if it has not ended.
+    /// `job_not_found`; `state_conflict` if it has not ended, is pinned, or others still wait to hear of its end.
     pub async fn remove(&self, caller: &Caller, name: &str) -> Result<Removed, Fault> {
         let job = self.find(&caller.principal, name).await?;
         if !job.is_finished() {
@@ -25,7 +25,14 @@ impl Engine {
                 .why("only a finished job can be removed")
                 .next("cancel it first"));
         }
-        self.inner.store.remove(vec![job.id]).await?;
+        if self.inner.store.remove(vec![job.id]).await? == 0 {
+            let (why, next) = match job.pinned {
+                true => ("it is pinned", "unpin it first"),
+                false => ("jobs that wait for it have not been told of its end yet", "try again in a moment"),
+            };
+            let fault = Fault::new(FaultCode::StateConflict, format!("job {} was not removed", job.id));
+            return Err(fault.why(why).next(next));
+        }
         self.delete_output(&job);
         self.inner.announce(job.id);
         Ok(Removed { job })
@@ -37,7 +44,7 @@ impl Engine {
     /// `job_not_found`.
     pub async fn pin(&self, caller: &Caller, name: &str, pinned: bool) -> Result<Job, Fault> {
         let job = self.find(&caller.principal, name).await?;
-        Ok(self.inner.store.pin(job.id, pinned, self.inner.clock.now()).await?)
+        Ok(self.inner.store.pin(job.id, pinned).await?)
     }
 
     /// Deletes the output files of every attempt; returns the bytes that were freed.

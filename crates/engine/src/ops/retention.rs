@@ -80,7 +80,7 @@ impl Engine {
             report.outputs += gone.len() as u64;
             let enough = gone.len() < jobs.len();
             if !report.dry_run && !gone.is_empty() {
-                self.inner.store.output_expired(gone, self.inner.clock.now()).await?;
+                self.inner.store.output_expired(gone).await?;
             }
             if !full || enough || report.dry_run {
                 report.output_bytes += freed;

@@ -130,7 +130,10 @@ impl Engine {
 
     async fn resolve_after(&self, caller: &Caller, names: &[String]) -> Result<Vec<JobId>, Fault> {
         if names.len() > AFTER_MAX {
-            return Err(too_large("after", format!("names {} jobs; at most {AFTER_MAX} can be waited for", names.len())));
+            return Err(too_large(
+                "after",
+                format!("names {} jobs; at most {AFTER_MAX} can be waited for", names.len()),
+            ));
         }
         let mut ids = Vec::with_capacity(names.len());
         for name in names {

@@ -198,7 +198,7 @@ where
         for id in self.memory.take_unanswered() {
             let message = format!(
                 "the Longshore daemon is unreachable ({cause}); jobs that were accepted go on: \
-                 call again, or look with `longshore status`"
+                 call again, or look with `longshore ls`"
             );
             let reply = Reply::failed(Some(&id), RpcError::new(ErrorCode::Internal, message));
             write(&mut self.stdout, reply.message.as_bytes()).await?;

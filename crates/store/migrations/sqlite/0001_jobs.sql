@@ -48,7 +48,7 @@ CREATE INDEX job_due ON job (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX job_ended ON job (output_expired, finished_at) WHERE finished_at IS NOT NULL AND pinned = 0;
 CREATE INDEX job_unsuccessful ON job (outcome) WHERE outcome <> 'succeeded';
 CREATE INDEX job_conversation ON job (conversation) WHERE conversation IS NOT NULL;
-CREATE INDEX job_principal ON job (principal_name, principal_class);
+CREATE INDEX job_principal ON job (principal_name);
 
 -- Never changes, and is long: apart from the row that does.
 CREATE TABLE spec (

@@ -45,7 +45,7 @@ pub async fn a_job_can_be_cancelled_in_every_state(place: &dyn Place) {
     for job in [waiting, queued] {
         let change = scene.record(job.id, cancel()).await.expect("accepted");
         assert_eq!(change.job.outcome().map(|outcome| outcome.status), Some(OutcomeStatus::Cancelled));
-        assert_eq!(change.effects, [Effect::Settle]);
+        assert_eq!(change.effects, []);
     }
     let claimed = scene.claimed(scene.job()).await;
     let running = scene.running(scene.job()).await;
@@ -88,7 +88,7 @@ pub async fn what_successes_took_is_remembered_up_to_a_limit(place: &dyn Place) 
         let job = scene.running(scene.job()).await;
         let change = scene.record(job.id, Event::Ended { token: job.attempt, report: took(seconds) }).await;
         let effects = change.expect("accepted").effects;
-        assert_eq!(effects, [Effect::Freed, Effect::Learn(Duration::from_secs(seconds)), Effect::Settle]);
+        assert_eq!(effects, [Effect::Freed, Effect::Learn(Duration::from_secs(seconds))]);
     }
     scene.ran(scene.job(), 1).await;
     scene.ran(NewJob { spec: spec(&["other"]), ..scene.job() }, 0).await;

@@ -36,7 +36,7 @@ fn lets_through(filter: &JobFilter, job: &longshore_domain::Job) -> bool {
         job.title.to_lowercase().contains(text)
             || job.name.as_ref().is_some_and(|name| name.to_lowercase().contains(text))
     };
-    filter.principal.as_ref().is_none_or(|principal| job.principal == *principal)
+    filter.owner.as_ref().is_none_or(|owner| job.principal.name == *owner)
         && filter.conversation.as_ref().is_none_or(|chat| job.conversation.as_ref() == Some(chat))
         && (filter.states.is_empty() || filter.states.contains(&job.state.name()))
         && filter.outcome.is_none_or(|status| job.outcome().is_some_and(|outcome| outcome.status == status))
@@ -46,7 +46,7 @@ fn lets_through(filter: &JobFilter, job: &longshore_domain::Job) -> bool {
 }
 
 fn filters() -> Vec<JobFilter> {
-    let principals = [None, Some(Principal::agent("a")), Some(Principal::owner()), Some(Principal::agent("nobody"))];
+    let owners = [None, Some("a".to_owned()), Some("owner".to_owned()), Some("nobody".to_owned())];
     let chats = [None, Some(Conversation::new("chat"))];
     let states = [
         vec![],
@@ -66,7 +66,7 @@ fn filters() -> Vec<JobFilter> {
     ];
     let befores = [None, Some(JobNumber(9))];
     let mut filters = vec![JobFilter::default()];
-    filters = with(&filters, &principals, |filter, principal| filter.principal = principal);
+    filters = with(&filters, &owners, |filter, owner| filter.owner = owner);
     filters = with(&filters, &chats, |filter, chat| filter.conversation = chat);
     filters = with(&filters, &states, |filter, states| filter.states = states);
     filters = with(&filters, &outcomes, |filter, outcome| filter.outcome = outcome);

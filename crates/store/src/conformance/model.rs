@@ -176,14 +176,14 @@ impl Model {
             Verb::Pin { pick, pinned } => {
                 let Some(mut job) = self.pick(pick) else { return };
                 job.pinned = pinned;
-                assert_eq!(scene.store.pin(job.id, pinned, now).await.expect("on record"), self.marked(job, now));
+                assert_eq!(scene.store.pin(job.id, pinned).await.expect("on record"), self.marked(job));
             }
             Verb::OutputExpired { pick } => {
                 let Some(mut job) = self.pick(pick) else { return };
-                scene.store.output_expired(vec![job.id], now).await.expect("noted");
+                scene.store.output_expired(vec![job.id]).await.expect("noted");
                 if job.is_finished() && !job.output_expired {
                     job.output_expired = true;
-                    self.marked(job, now);
+                    self.marked(job);
                 }
             }
             Verb::Remove { picks } => self.remove(scene, picks).await,
@@ -197,9 +197,8 @@ impl Model {
         self.jobs.values().nth(at).cloned()
     }
 
-    fn marked(&mut self, mut job: Job, now: Timestamp) -> Job {
+    fn marked(&mut self, mut job: Job) -> Job {
         job.version += 1;
-        job.changed_at = now;
         self.jobs.insert(job.number, job.clone());
         job
     }
@@ -209,11 +208,12 @@ impl Model {
         let news = !matches!(event, Event::Renewed { .. });
         let job = self.jobs.get_mut(&number)?;
         let step = apply(job, event, now).ok()?;
-        let effects = job.advance(step, now);
+        let mut effects = job.advance(step, now);
         let job = job.clone();
         *self.lines.entry(job.id).or_default() += usize::from(news);
-        if job.is_finished() && self.edges.iter().any(|(on, _)| *on == number) {
-            self.untold.insert(number);
+        match job.is_finished() && self.edges.iter().any(|(on, _)| *on == number) {
+            true => drop(self.untold.insert(number)),
+            false => effects.retain(|effect| *effect != Effect::Settle),
         }
         Some((job, effects))
     }

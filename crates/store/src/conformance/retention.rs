@@ -21,7 +21,7 @@ pub async fn old_jobs_come_oldest_first_without_the_pinned_and_the_unfinished(pl
     }
     scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60))), ..scene.job() }).await;
     let pinned = scene.store.job_by_number(longshore_domain::JobNumber(3)).await.expect("read").expect("is there");
-    let pinned = scene.store.pin(pinned.id, true, scene.now()).await.expect("pinned");
+    let pinned = scene.store.pin(pinned.id, true).await.expect("pinned");
     assert!(pinned.pinned && scene.read(pinned.id).await == pinned);
     scene.happen(slow.id, ended(&slow, 0)).await;
     let (store, later) = (&scene.store, scene.now());
@@ -31,7 +31,7 @@ pub async fn old_jobs_come_oldest_first_without_the_pinned_and_the_unfinished(pl
     }
     let third = store.old_jobs(later, MANY).await.expect("read")[2].finished_at().expect("finished");
     assert_eq!(numbers(&store.old_jobs(third, MANY).await.expect("read")), [2, 4], "the instant itself is not before");
-    store.pin(pinned.id, false, scene.now()).await.expect("unpinned");
+    store.pin(pinned.id, false).await.expect("unpinned");
     assert_eq!(numbers(&store.old_jobs(later, MANY).await.expect("read")), [2, 3, 4, 5, 1]);
 }
 
@@ -41,7 +41,7 @@ pub async fn output_that_is_gone_is_noted_once(place: &dyn Place) {
     let kept = scene.ran(scene.job(), 0).await;
     let open = scene.running(scene.job()).await;
     for _ in 0..2 {
-        scene.store.output_expired(vec![gone.id, open.id], scene.now()).await.expect("noted");
+        scene.store.output_expired(vec![gone.id, open.id]).await.expect("noted");
     }
     let noted = scene.read(gone.id).await;
     assert!(noted.output_expired);
@@ -74,7 +74,7 @@ pub async fn removing_leaves_the_unfinished_and_the_pinned_alone(place: &dyn Pla
     let running = scene.running(scene.job()).await;
     let waiting = scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60))), ..scene.job() }).await;
     let pinned = scene.ran(scene.job(), 0).await;
-    let pinned = scene.store.pin(pinned.id, true, scene.now()).await.expect("pinned");
+    let pinned = scene.store.pin(pinned.id, true).await.expect("pinned");
     let queued = scene.accept(scene.job()).await;
     let jobs = [running, waiting, pinned, queued];
     assert_eq!(scene.store.remove(jobs.iter().map(|job| job.id).collect()).await.expect("done"), 0);
@@ -124,7 +124,7 @@ pub async fn numbers_are_never_given_again(place: &dyn Place) {
 pub async fn a_pin_survives_what_happens_to_the_job(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let job = scene.running(NewJob { principal: Principal::agent("a"), ..scene.job() }).await;
-    let pinned = scene.store.pin(job.id, true, scene.now()).await.expect("pinned");
+    let pinned = scene.store.pin(job.id, true).await.expect("pinned");
     assert_eq!((pinned.version, &pinned.state), (job.version + 1, &job.state));
     let ended = scene.happen(job.id, ended(&job, 0)).await;
     assert!(ended.pinned && scene.read(job.id).await == ended);

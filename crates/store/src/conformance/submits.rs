@@ -74,10 +74,10 @@ pub async fn what_does_not_exist_is_absent(place: &dyn Place) {
     assert_eq!(store.last_event().await.expect("read"), EventSeq(0));
     assert_eq!(store.next_due().await.expect("read"), None);
     assert_eq!(store.remove(vec![id]).await.expect("nothing to do"), 0);
-    store.output_expired(vec![id], scene.now()).await.expect("nothing to do");
+    store.output_expired(vec![id]).await.expect("nothing to do");
     let unknown = |error| matches!(error, StoreError::JobNotFound(found) if found == id);
     assert!(unknown(scene.record(id, cancel()).await.expect_err("unknown")));
-    assert!(unknown(store.pin(id, true, scene.now()).await.expect_err("unknown")));
+    assert!(unknown(store.pin(id, true).await.expect_err("unknown")));
 }
 
 pub async fn the_same_key_gives_the_same_job(place: &dyn Place) {

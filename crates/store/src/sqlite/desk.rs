@@ -125,12 +125,15 @@ impl Desk {
             }
         };
         let before = Standing::of(&job);
-        let effects = job.advance(step, now);
+        let mut effects = job.advance(step, now);
         self.update(&before, &job)?;
         let seq = match note.kind {
             EventKind::Renewed => EventSeq(self.given.event_seq),
             _ => self.note(&job, note, now)?,
         };
+        if effects.contains(&Effect::Settle) && !self.has_dependents(job.number)? {
+            effects.retain(|effect| *effect != Effect::Settle);
+        }
         self.keep_effects(&job, &effects)?;
         self.lines.follow(Some(before.state), &job);
         self.put_back(job.clone());
@@ -198,13 +201,13 @@ impl Desk {
     fn keep_effects(&self, job: &Job, effects: &[Effect]) -> Attempted<()> {
         for effect in effects {
             match effect {
-                Effect::Settle if self.has_dependents(job.number)? => {
+                Effect::Settle => {
                     let mut statement = self.connection.prepare_cached("INSERT INTO outbox (job) VALUES (?1)")?;
                     statement.execute([job.number.0 as i64])?;
                 }
                 Effect::Learn(took) => self.learn(job.likeness, *took)?,
                 // State `stopping` itself keeps the stop wanted; the rest is only a nudge.
-                Effect::Settle | Effect::Ready | Effect::Timer(_) | Effect::Stop(_) | Effect::Freed => {}
+                Effect::Ready | Effect::Timer(_) | Effect::Stop(_) | Effect::Freed => {}
             }
         }
         Ok(())

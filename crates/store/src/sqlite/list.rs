@@ -40,7 +40,7 @@ pub(crate) fn queries(filter: &JobFilter) -> Vec<Query> {
         let along = "INDEXED BY job_unfinished";
         return states.iter().map(|state| Query::new(filter, along, std::slice::from_ref(state))).collect();
     }
-    let along = match (filter.outcome, &filter.principal) {
+    let along = match (filter.outcome, &filter.owner) {
         (Some(outcome), _) if outcome != OutcomeStatus::Succeeded => "INDEXED BY job_unsuccessful",
         (_, Some(_)) => "INDEXED BY job_principal",
         _ => "NOT INDEXED",
@@ -67,9 +67,8 @@ impl Query {
                 query.and("outcome <> 'succeeded'", []);
             }
         }
-        if let Some(principal) = &filter.principal {
-            let class = rows::class_name(principal.class).to_owned().into();
-            query.and("principal_name = ? AND principal_class = ?", [principal.name.clone().into(), class]);
+        if let Some(owner) = &filter.owner {
+            query.and("principal_name = ?", [owner.clone().into()]);
         }
         if let Some(queue) = &filter.queue {
             query.and("queue = ?", [queue.as_str().to_owned().into()]);

@@ -130,8 +130,8 @@ impl Store for SqliteStore {
         self.doors()?.writer.call("set a queue", move |desk| record::set_queue(desk, queue)).await
     }
 
-    async fn pin(&self, id: JobId, pinned: bool, now: Timestamp) -> Result<Job, StoreError> {
-        self.doors()?.writer.call("pin a job", move |desk| retention::pin(desk, id, pinned, now)).await?
+    async fn pin(&self, id: JobId, pinned: bool) -> Result<Job, StoreError> {
+        self.doors()?.writer.call("pin a job", move |desk| retention::pin(desk, id, pinned)).await?
     }
 
     async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
@@ -139,8 +139,8 @@ impl Store for SqliteStore {
         self.doors()?.readers.call("list old output", query).await
     }
 
-    async fn output_expired(&self, jobs: Vec<JobId>, now: Timestamp) -> Result<(), StoreError> {
-        let work = move |desk: &mut desk::Desk| retention::output_expired(desk, &jobs, now);
+    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
+        let work = move |desk: &mut desk::Desk| retention::output_expired(desk, &jobs);
         self.doors()?.writer.call("note removed output", work).await
     }
 

@@ -3,28 +3,27 @@
 use longshore_domain::id::JobId;
 use longshore_domain::job::Job;
 use longshore_domain::store::StoreError;
-use longshore_domain::time::Timestamp;
 use rusqlite::params;
 
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
 
 /// Keeps a job from retention, or no longer.
-pub(super) fn pin(desk: &mut Desk, id: JobId, pinned: bool, now: Timestamp) -> Attempted<Result<Job, StoreError>> {
+pub(super) fn pin(desk: &mut Desk, id: JobId, pinned: bool) -> Attempted<Result<Job, StoreError>> {
     let Some(mut job) = desk.take_by_id(id)? else { return Ok(Err(StoreError::JobNotFound(id))) };
     job.pinned = pinned;
-    mark(desk, &mut job, now)?;
+    mark(desk, &mut job)?;
     desk.put_back(job.clone());
     Ok(Ok(job))
 }
 
 /// Notes that the output of these jobs is gone. Unknown and unfinished ones, and those noted before, stay as they are.
-pub(super) fn output_expired(desk: &mut Desk, ids: &[JobId], now: Timestamp) -> Attempted<()> {
+pub(super) fn output_expired(desk: &mut Desk, ids: &[JobId]) -> Attempted<()> {
     for id in ids {
         let Some(mut job) = desk.take_by_id(*id)? else { continue };
         if job.is_finished() && !job.output_expired {
             job.output_expired = true;
-            mark(desk, &mut job, now)?;
+            mark(desk, &mut job)?;
         }
         desk.put_back(job);
     }
@@ -32,13 +31,11 @@ pub(super) fn output_expired(desk: &mut Desk, ids: &[JobId], now: Timestamp) -> 
 }
 
 /// Writes the marks of retention as one new version of the row.
-fn mark(desk: &Desk, job: &mut Job, now: Timestamp) -> Attempted<()> {
-    let sql = "UPDATE job SET version = ?2 + 1, changed_at = ?3, pinned = ?4, output_expired = ?5 \
-               WHERE number = ?1 AND version = ?2";
-    let values = params![job.number.0 as i64, job.version as i64, now.as_millis(), job.pinned, job.output_expired];
+fn mark(desk: &Desk, job: &mut Job) -> Attempted<()> {
+    let sql = "UPDATE job SET version = ?2 + 1, pinned = ?3, output_expired = ?4 WHERE number = ?1 AND version = ?2";
+    let values = params![job.number.0 as i64, job.version as i64, job.pinned, job.output_expired];
     let changed = desk.connection.prepare_cached(sql)?.execute(values)?;
     job.version += 1;
-    job.changed_at = now;
     match changed {
         1 => Ok(()),
         _ => Err(Trouble::ChangedBehind(job.number)),

@@ -57,7 +57,7 @@ async fn lists_follow_the_index_of_their_filter() {
     let cases = [
         (filter(), "SCAN job"),
         (JobFilter { conversation: Some(Conversation::new("c")), ..filter() }, "INDEX job_conversation"),
-        (JobFilter { principal: Some(Principal::owner()), ..filter() }, "INDEX job_principal"),
+        (JobFilter { owner: Some(Principal::OWNER.to_owned()), ..filter() }, "INDEX job_principal"),
         (JobFilter { outcome: Some(OutcomeStatus::Failed), ..filter() }, "INDEX job_unsuccessful"),
         (JobFilter { outcome: Some(OutcomeStatus::Succeeded), ..filter() }, "SCAN job"),
         (JobFilter { states: vec![StateName::Queued, StateName::Asking], ..filter() }, "INDEX job_unfinished"),

@@ -142,12 +142,7 @@ fn run_rounds(world: &Arc<World>, options: &Options, seed: u64) -> Result<Vec<Ac
     Ok(jobs)
 }
 
-fn submit_until_stopped(
-    world: &World,
-    caller: usize,
-    mut dice: Dice,
-    accepted: &Mutex<Vec<Accepted>>,
-) -> Result<()> {
+fn submit_until_stopped(world: &World, caller: usize, mut dice: Dice, accepted: &Mutex<Vec<Accepted>>) -> Result<()> {
     let mut count = 0;
     while !world.stop.load(Ordering::SeqCst) {
         let plan = Plan {
@@ -177,7 +172,8 @@ fn submit(world: &World, plan: &Plan) -> Result<Option<String>> {
     let mark = world.mark();
     for attempt in 0..200 {
         let output = world.cli(&[
-            "run", "--detach", "--json", "--key", &plan.key, "--retry", &retries, "--env", &mark, "--", "sh", "-c", &script,
+            "run", "--detach", "--json", "--key", &plan.key, "--retry", &retries, "--env", &mark, "--", "sh", "-c",
+            &script,
         ])?;
         if output.status.success() {
             let job: Value = serde_json::from_slice(&output.stdout).context("what run printed")?;
@@ -268,7 +264,9 @@ fn audit(world: &World, accepted: &[Accepted]) -> Result<String> {
     let traces: Vec<_> = std::fs::read_dir(world.home.join("run"))?
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.contains(".exit") || name.trim_end_matches(".sock").contains('.') && name.ends_with(".sock"))
+        .filter(|name| {
+            name.contains(".exit") || name.trim_end_matches(".sock").contains('.') && name.ends_with(".sock")
+        })
         .collect();
     ensure!(traces.is_empty(), "traces of attempts are left over: {traces:?}");
     ensure!(faults.is_empty(), "{} of {} jobs broke a promise:\n{}", faults.len(), accepted.len(), faults.join("\n"));

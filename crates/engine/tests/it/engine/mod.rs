@@ -1,5 +1,7 @@
 //! Whole jobs: the real store, real spawners, shims and commands.
 
+#![expect(clippy::unwrap_used, reason = "a test that meets something unexpected fails")]
+
 mod ending;
 mod kit;
 mod recovery;
