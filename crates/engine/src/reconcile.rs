@@ -1,5 +1,6 @@
 //! At start: finds out what became of every attempt that an earlier process of this node had begun.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use longshore_domain::Job;
@@ -20,6 +21,8 @@ use crate::process;
 /// If the store cannot be read; nothing was changed.
 pub(crate) async fn run(inner: &Arc<Inner>) -> Result<usize, StoreError> {
     let mine: Vec<Job> = inner.store.live_jobs().await?.into_iter().filter(|job| is_mine(inner, job)).collect();
+    let live: HashSet<_> = mine.iter().map(|job| (job.number, job.attempt)).collect();
+    process::forget_all_but(&inner.settings.run_dir, |number, attempt| live.contains(&(number, attempt)));
     let count = mine.len();
     for job in mine {
         inner.follow(&job);

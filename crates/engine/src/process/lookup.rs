@@ -8,7 +8,7 @@ use longshore_domain::{AttemptNumber, JobNumber, Nonce};
 use tokio::net::UnixStream;
 
 use super::ShimLink;
-use crate::shim::wire::{ExitRecord, record_name, socket_name};
+use crate::shim::wire::{ExitRecord, attempt_of, record_name, socket_name};
 
 /// Paths of sockets have room for so many bytes on every system (`sun_path`, 104 on macOS).
 const SOCKET_PATH_BYTES_MAX: usize = 100;
@@ -86,9 +86,22 @@ pub async fn exit_record(
     (record.nonce == nonce).then_some(record.report)
 }
 
+/// Removes the traces of every attempt that `is_live` does not know: their ends are stored, and whoever stored them
+/// was killed before it could remove the traces. Right only if no spawner of an earlier daemon is left.
+pub fn forget_all_but(run_dir: &Path, is_live: impl Fn(JobNumber, AttemptNumber) -> bool) {
+    let entries = std::fs::read_dir(run_dir).into_iter().flatten().flatten();
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    for (number, attempt) in names.filter_map(|name| attempt_of(&name)) {
+        if !is_live(number, attempt) {
+            forget(run_dir, number, attempt);
+        }
+    }
+}
+
 /// Removes the traces of an attempt. Call it once its end is stored.
 pub fn forget(run_dir: &Path, number: JobNumber, attempt: AttemptNumber) {
-    for name in [socket_name(number, attempt), record_name(number, attempt)] {
+    let record = record_name(number, attempt);
+    for name in [socket_name(number, attempt), format!("{record}.tmp"), record] {
         let path: PathBuf = run_dir.join(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

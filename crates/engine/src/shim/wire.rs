@@ -169,6 +169,14 @@ pub fn record_name(number: JobNumber, attempt: AttemptNumber) -> String {
     format!("{number}.{attempt}.exit")
 }
 
+/// The attempt that a file of the run folder is a trace of.
+pub(crate) fn attempt_of(name: &str) -> Option<(JobNumber, AttemptNumber)> {
+    let (number, rest) = name.split_once('.')?;
+    let (attempt, kind) = rest.split_once('.')?;
+    let known = ["sock", "exit", "exit.tmp"].contains(&kind);
+    known.then_some((JobNumber(number.parse().ok()?), AttemptNumber(attempt.parse().ok()?)))
+}
+
 /// One message as a line.
 pub(crate) fn to_line<M: Serialize>(message: &M) -> Vec<u8> {
     let mut line = serde_json::to_vec(message).unwrap_or_default();

@@ -241,9 +241,10 @@ impl World {
         Ok(())
     }
 
-    /// Kills the shim of some running job: the parent of a process that carries a mark.
+    /// Kills the shim of some running job: the parent of a marked process that does not carry the mark itself.
     fn kill_a_shim(&self) {
-        let shim = marked_processes(&self.mark()).into_iter().find_map(|process| parent(process.pid));
+        let marked: Vec<u64> = marked_processes(&self.mark()).into_iter().map(|process| process.pid).collect();
+        let shim = marked.iter().filter_map(|&pid| parent(pid)).find(|pid| *pid > 1 && !marked.contains(pid));
         if shim.is_some_and(|pid| kill(pid).is_ok()) {
             self.tally.shims_killed.fetch_add(1, Ordering::SeqCst);
         }
@@ -264,12 +265,10 @@ fn audit(world: &World, accepted: &[Accepted]) -> Result<String> {
     let traces: Vec<_> = std::fs::read_dir(world.home.join("run"))?
         .flatten()
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| {
-            name.contains(".exit") || name.trim_end_matches(".sock").contains('.') && name.ends_with(".sock")
-        })
+        .filter(|name| name.starts_with(|first: char| first.is_ascii_digit()))
         .collect();
-    ensure!(traces.is_empty(), "traces of attempts are left over: {traces:?}");
     ensure!(faults.is_empty(), "{} of {} jobs broke a promise:\n{}", faults.len(), accepted.len(), faults.join("\n"));
+    ensure!(traces.is_empty(), "traces of attempts are left over: {traces:?}");
     let parts: Vec<String> = outcomes.into_iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     Ok(parts.join(", "))
 }

@@ -89,6 +89,23 @@ async fn a_killed_shim_is_a_lost_attempt_repeated_only_if_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn traces_of_attempts_whose_end_is_stored_are_removed() {
+    let mut kit = Kit::new().await;
+    let gate = kit.gate("gate");
+    let done = kit.ended(&kit.submit(shell("true")).await).await;
+    let runs = kit.submit(shell(format!("echo begun; {}", gate.wait()))).await;
+    kit.speaks(&runs).await;
+    let stale = ["exit", "sock", "exit.tmp"].map(|kind| kit.settings.run_dir.join(format!("{}.1.{kind}", done.number)));
+    for path in &stale {
+        std::fs::write(path, "{}").unwrap();
+    }
+    kit.restart(|_| {}).await;
+    assert!(stale.iter().all(|path| !path.exists()));
+    gate.open().await;
+    assert!(kit.ended(&runs).await.outcome().unwrap().is_success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn waiting_jobs_and_dependents_survive() {
     let mut kit = Kit::new().await;
     let gate = kit.gate("gate");
