@@ -46,6 +46,9 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
     };
     let mut follower = Follower::new(client, &client.job_name(&args.job)?, start);
     let wait = if args.follow { LEG } else { Duration::ZERO };
+    if args.follow {
+        term::end_with_reader();
+    }
     loop {
         let piece = follower.next(wait)?;
         print(&piece, args.json)?;

@@ -221,6 +221,7 @@ impl Watched {
     }
 
     fn show_output(&self, line: &StatusLine) -> Result<(), CliError> {
+        term::end_with_reader();
         let mut follower = Follower::new(&self.client, &self.job.id, Start::Head);
         loop {
             let piece = match follower.next(line.look_every()) {

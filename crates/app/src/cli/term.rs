@@ -5,6 +5,8 @@ use std::io::{IsTerminal, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
 use longshore_domain::fault::Fault;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::CliError;
@@ -33,6 +35,20 @@ pub(super) fn out(text: &str) -> Result<(), CliError> {
 /// As [`bytes`].
 pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
     out(&serde_json::to_string(value).map_err(Fault::internal)?)
+}
+
+/// From now on this process ends, with exit code 0, as soon as nobody reads its standard output any more, also while
+/// it waits and writes nothing: `longshore logs -f 12 | grep -m1 ready` ends with its `grep`.
+pub(super) fn end_with_reader() {
+    std::thread::spawn(|| {
+        let stdout = std::io::stdout();
+        let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+        while poll(&mut watched, None) == Err(Errno::INTR) {}
+        if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            #[expect(clippy::disallowed_methods, reason = "the main thread waits for the daemon and holds nothing")]
+            std::process::exit(0);
+        }
+    });
 }
 
 /// Writes a line to standard error. If nobody reads it, nobody wanted it.

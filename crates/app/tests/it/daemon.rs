@@ -135,6 +135,23 @@ fn ctrl_c_leaves_the_job_running() {
 }
 
 #[test]
+fn following_ends_with_its_reader_though_the_job_is_silent() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let id = home.run(&["run", "-d", "--", "sh", "-c", &format!("echo ready; {}", until_there(&go))]);
+    assert_eq!(id.code, 0);
+    let mut child = home.command(&["logs", "-f", "1"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 6];
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"ready\n");
+    drop(stdout);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(home.run(&["wait", "1"]).code, 7);
+}
+
+#[test]
 fn a_daemon_in_the_foreground_ends_cleanly() {
     let home = Home::new();
     let mut child =
