@@ -13,6 +13,9 @@ CREATE TABLE job (
     id              TEXT    NOT NULL UNIQUE,
     version         INTEGER NOT NULL,
     state           TEXT    NOT NULL,
+    -- The state, but `live` wherever somebody holds a lease, and null once it is finished: steps between live states
+    -- leave the index alone.
+    phase           TEXT,
     -- The state with all that it alone has, as JSON.
     content         TEXT    NOT NULL,
     attempt         INTEGER NOT NULL,
@@ -42,8 +45,7 @@ CREATE TABLE job (
 ) STRICT;
 
 -- Each index ends in the row's number, which is what lists and queues are ordered by.
-CREATE INDEX job_ready ON job (queue, priority DESC) WHERE state = 'queued';
-CREATE INDEX job_unfinished ON job (state) WHERE state <> 'finished';
+CREATE INDEX job_open ON job (phase, queue, priority DESC) WHERE phase IS NOT NULL;
 CREATE INDEX job_due ON job (due_at) WHERE due_at IS NOT NULL;
 CREATE INDEX job_ended ON job (output_expired, finished_at) WHERE finished_at IS NOT NULL AND pinned = 0;
 CREATE INDEX job_unsuccessful ON job (outcome) WHERE outcome <> 'succeeded';

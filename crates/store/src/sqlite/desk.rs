@@ -163,34 +163,34 @@ impl Desk {
     /// Changes the row as little as the change demands: an index is only touched by a statement that names its
     /// columns.
     fn update(&self, before: &Standing, job: &Job) -> Attempted<()> {
-        let content = content(&job.state)?;
-        let state = job.state.name();
-        let due_at = job.state.due_at().map(Timestamp::as_millis);
+        let after = Standing::of(job);
         let mut statement = self.connection.prepare_cached(match () {
             () if job.is_finished() => FINISH_SQL,
-            () if before.due_at != due_at => DUE_SQL,
-            () if before.state != state => STATE_SQL,
-            () => CONTENT_SQL,
+            () if before.due_at != after.due_at => DUE_SQL,
+            () if before.phase() != after.phase() => PHASE_SQL,
+            () => STATE_SQL,
         })?;
-        let version = (job.version - 1) as i64;
-        let attempt = (job.attempt.0, job.failures, job.started_at.map(Timestamp::as_millis));
         statement.raw_bind_parameter(1, job.number.0 as i64)?;
-        statement.raw_bind_parameter(2, version)?;
-        statement.raw_bind_parameter(3, content)?;
-        statement.raw_bind_parameter(4, attempt.0)?;
-        statement.raw_bind_parameter(5, attempt.1)?;
-        statement.raw_bind_parameter(6, attempt.2)?;
+        statement.raw_bind_parameter(2, (job.version - 1) as i64)?;
+        statement.raw_bind_parameter(3, content(&job.state)?)?;
+        statement.raw_bind_parameter(4, job.attempt.0)?;
+        statement.raw_bind_parameter(5, job.failures)?;
+        statement.raw_bind_parameter(6, job.started_at.map(Timestamp::as_millis))?;
         statement.raw_bind_parameter(7, job.changed_at.as_millis())?;
-        if before.state != state || before.due_at != due_at {
-            statement.raw_bind_parameter(8, state.as_str())?;
-        }
+        statement.raw_bind_parameter(8, after.state.as_str())?;
         match &job.state {
             JobState::Finished { outcome, at } => {
                 statement.raw_bind_parameter(9, at.as_millis())?;
                 statement.raw_bind_parameter(10, outcome.status.as_str())?;
             }
-            _ if before.due_at != due_at => statement.raw_bind_parameter(9, due_at)?,
-            _ => {}
+            _ => {
+                if before.due_at != after.due_at || before.phase() != after.phase() {
+                    statement.raw_bind_parameter(9, after.phase())?;
+                }
+                if before.due_at != after.due_at {
+                    statement.raw_bind_parameter(10, after.due_at)?;
+                }
+            }
         }
         match statement.raw_execute()? {
             1 => Ok(()),
@@ -228,14 +228,14 @@ impl Desk {
 /// Adds a sample behind those there are, and keeps the newest. Two blobs joined count as text until they are cast.
 const LEARN_SQL: &str = "INSERT INTO duration (likeness, samples) VALUES (?1, ?2) ON CONFLICT (likeness) \
      DO UPDATE SET samples = CAST(substr(CAST(samples || excluded.samples AS BLOB), ?3) AS BLOB)";
-const CONTENT_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
-     started_at = ?6, changed_at = ?7 WHERE number = ?1 AND version = ?2";
 const STATE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
      started_at = ?6, changed_at = ?7, state = ?8 WHERE number = ?1 AND version = ?2";
+const PHASE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
+     started_at = ?6, changed_at = ?7, state = ?8, phase = ?9 WHERE number = ?1 AND version = ?2";
 const DUE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
-     started_at = ?6, changed_at = ?7, state = ?8, due_at = ?9 WHERE number = ?1 AND version = ?2";
+     started_at = ?6, changed_at = ?7, state = ?8, phase = ?9, due_at = ?10 WHERE number = ?1 AND version = ?2";
 const FINISH_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
-     started_at = ?6, changed_at = ?7, state = ?8, due_at = NULL, finished_at = ?9, outcome = ?10 \
+     started_at = ?6, changed_at = ?7, state = ?8, phase = NULL, due_at = NULL, finished_at = ?9, outcome = ?10 \
      WHERE number = ?1 AND version = ?2";
 
 /// What decides which indexes a change touches.
@@ -245,6 +245,10 @@ struct Standing {
 }
 
 impl Standing {
+    fn phase(&self) -> Option<&'static str> {
+        rows::phase(self.state)
+    }
+
     fn of(job: &Job) -> Self {
         Self { state: job.state.name(), due_at: job.state.due_at().map(Timestamp::as_millis) }
     }

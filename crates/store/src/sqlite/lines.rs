@@ -14,9 +14,9 @@ use super::rows;
 const WINDOW_MAX: usize = 256;
 
 pub(crate) const READY_SQL: &str =
-    "SELECT priority, number FROM job WHERE state = 'queued' AND queue = ?1 ORDER BY priority DESC, number LIMIT ?2";
+    "SELECT priority, number FROM job WHERE phase = 'queued' AND queue = ?1 ORDER BY priority DESC, number LIMIT ?2";
 pub(crate) const LIVE_COUNT_SQL: &str = "SELECT queue, count(*) FROM job \
-     WHERE state IN ('claimed', 'running', 'asking', 'stopping') AND state <> 'finished' GROUP BY queue";
+     WHERE phase = 'live' GROUP BY queue";
 
 /// All queues. Follows every change that the writer makes; after a rollback it must be read anew.
 #[derive(Default)]

@@ -37,7 +37,7 @@ pub(crate) fn queries(filter: &JobFilter) -> Vec<Query> {
         let mut states = filter.states.clone();
         states.sort_unstable();
         states.dedup();
-        let along = "INDEXED BY job_unfinished";
+        let along = "INDEXED BY job_open";
         return states.iter().map(|state| Query::new(filter, along, std::slice::from_ref(state))).collect();
     }
     let along = match (filter.outcome, &filter.owner) {
@@ -57,8 +57,8 @@ impl Query {
         if !states.is_empty() {
             let names = states.iter().map(|state| Value::from(state.as_str().to_owned()));
             query.and(&format!("state IN ({})", vec!["?"; states.len()].join(", ")), names);
-            if !states.contains(&StateName::Finished) {
-                query.and("state <> 'finished'", []);
+            if let ([state], true) = (states, along.ends_with("job_open")) {
+                query.and("phase = ?", [rows::phase(*state).unwrap_or_default().to_owned().into()]);
             }
         }
         if let Some(outcome) = filter.outcome {

@@ -9,12 +9,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::record::live_sql;
 use super::rows::{self, EVENT_COLUMNS, JOB_COLUMNS};
 
-pub(crate) const UNFINISHED_SQL: &str = "SELECT state, count(*) FROM job WHERE state <> 'finished' GROUP BY state";
+pub(crate) const UNFINISHED_SQL: &str = "SELECT phase, count(*) FROM job WHERE phase IS NOT NULL AND phase <> 'live' GROUP BY phase \
+     UNION ALL SELECT state, count(*) FROM job WHERE phase = 'live' GROUP BY state";
 pub(crate) const NEXT_DUE_SQL: &str = "SELECT min(due_at) FROM job WHERE due_at IS NOT NULL";
-pub(crate) const POSITION_SQL: &str = "SELECT (SELECT count(*) FROM job AS other WHERE other.state = 'queued' \
+pub(crate) const POSITION_SQL: &str = "SELECT (SELECT count(*) FROM job AS other WHERE other.phase = 'queued' \
      AND other.queue = job.queue AND other.priority >= job.priority \
      AND (other.priority > job.priority OR other.number < job.number)) \
-     FROM job WHERE id = ?1 AND state = 'queued'";
+     FROM job WHERE id = ?1 AND phase = 'queued'";
 
 /// The query for events after `?1`, at most `?2` of them; of job `?3` only if `of_one`.
 pub(crate) fn events_sql(of_one: bool) -> String {

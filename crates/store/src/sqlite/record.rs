@@ -15,10 +15,7 @@ pub(crate) const DUE_SQL: &str =
 
 /// The jobs that somebody holds a lease on.
 pub(crate) fn live_sql() -> String {
-    format!(
-        "SELECT {JOB_COLUMNS} FROM job \
-         WHERE state IN ('claimed', 'running', 'asking', 'stopping') AND state <> 'finished'"
-    )
+    format!("SELECT {JOB_COLUMNS} FROM job WHERE phase = 'live'")
 }
 
 /// Lets an event happen to a job.

@@ -22,6 +22,15 @@ pub(crate) const JOB_COLUMNS: &str = "number, id, version, content, attempt, fai
 pub(super) const NAME_COLUMN: usize = 12;
 pub(super) const TITLE_COLUMN: usize = 13;
 
+/// The phase of a state, as its column holds it.
+pub(super) fn phase(state: StateName) -> Option<&'static str> {
+    match state {
+        StateName::Finished => None,
+        live if live.is_live() => Some("live"),
+        other => Some(other.as_str()),
+    }
+}
+
 /// Reads a job from [`JOB_COLUMNS`].
 pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
     Ok(Job {

@@ -163,16 +163,17 @@ fn open_queue(desk: &mut Desk, job: &Job) -> Attempted<()> {
 }
 
 fn insert_job(desk: &Desk, job: &Job, id: &str, retry: &str) -> Attempted<bool> {
-    let sql = "INSERT INTO job (number, id, version, state, content, attempt, failures, queue, priority, \
+    let sql = "INSERT INTO job (number, id, version, state, phase, content, attempt, failures, queue, priority, \
                principal_class, principal_name, conversation, kind, name, title, retry, likeness, retry_of, \
                submitted_at, changed_at, due_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) \
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
                ON CONFLICT (id) DO NOTHING";
     let inserted = desk.connection.prepare_cached(sql)?.execute(params![
         job.number.0 as i64,
         id,
         job.version as i64,
         job.state.name().as_str(),
+        rows::phase(job.state.name()),
         content(&job.state)?,
         job.attempt.0,
         job.failures,

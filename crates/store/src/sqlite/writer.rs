@@ -98,10 +98,9 @@ impl Writer {
 /// Serves until every handle is gone. Gives nothing back if the database cannot be read any more.
 fn serve(mut desk: Desk, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> Option<Desk> {
     let mut batch = Vec::with_capacity(BATCH_MAX);
-    let mut answered = 0;
+    let mut expected = 0;
     while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-        gather(&mut waiting, &mut batch, answered);
-        answered = batch.len();
+        gather(&mut waiting, &mut batch, expected);
         let outcome = transact(&mut desk, &mut batch).map_err(Arc::new);
         let rolled_back = match &outcome {
             Ok(()) => Ok(()),
@@ -110,6 +109,8 @@ fn serve(mut desk: Desk, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> Optio
                 desk.roll_back()
             }
         };
+        // Those who wait already are others than those who are answered now and are likely to ask again at once.
+        expected = batch.len() + waiting.len();
         for request in batch.drain(..) {
             request.answer(outcome.as_ref().copied());
         }
@@ -121,8 +122,8 @@ fn serve(mut desk: Desk, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> Optio
     Some(desk)
 }
 
-/// Lets a batch grow to the size of the last one: those who were just answered are likely to ask again at once, and
-/// whoever misses a batch waits for two. Does nothing while callers come one at a time.
+/// Lets a batch grow to the expected size: whoever misses a batch waits for two, and callers fall apart into two
+/// groups that each pay for a commit. Does nothing while callers come one at a time.
 fn gather(waiting: &mut mpsc::Receiver<Box<dyn Request>>, batch: &mut Vec<Box<dyn Request>>, expected: usize) {
     let begin = Instant::now();
     while batch.len() < expected && begin.elapsed() < GATHER_MAX {
