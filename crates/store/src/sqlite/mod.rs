@@ -48,9 +48,14 @@ pub struct SqliteStore {
 /// The ways in; gone once the store is shut.
 #[derive(Clone)]
 struct Doors {
-    writer: Writer,
+    /// Before the writer, so that it goes before it: the last connection to close, which empties the log, is the
+    /// writer's.
     readers: Readers,
+    writer: Writer,
 }
+
+/// Connections for reading rows by their key: as many as threads of a runtime that are likely to want one at once.
+const ROW_CONNECTIONS: usize = 2;
 
 impl SqliteStore {
     /// Opens the database at `path`, making it if there is none, and brings its schema up to date.
@@ -66,10 +71,11 @@ impl SqliteStore {
         let connection = open::writer(&path, &options)?;
         let desk = Desk::new(connection, options.queue_concurrency)
             .map_err(|error| errors::trouble("read the queues", &error.into()))?;
-        let connections = open::readers(&path, &options)?;
+        let connections = open::readers(&path, &options, options.readers)?;
+        let rows = open::readers(&path, &options, ROW_CONNECTIONS)?;
         open::empty_log_at_end(&desk.connection, true)?;
         let start = |error| errors::io_failed("start the store's threads", error);
-        let (readers, threads) = Readers::start(connections).map_err(start)?;
+        let (readers, threads) = Readers::start(connections, rows).map_err(start)?;
         let (ending, ended) = watch::channel(false);
         let leave = move |desk: Desk| {
             for thread in threads {

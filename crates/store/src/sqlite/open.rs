@@ -82,8 +82,8 @@ fn configure_writer(connection: &Connection, options: &SqliteOptions) -> rusqlit
 }
 
 /// Opens the connections that read. They can neither write nor checkpoint.
-pub(super) fn readers(path: &Path, options: &SqliteOptions) -> Result<Vec<Connection>, StoreError> {
-    let count = options.readers.clamp(1, READERS_MAX);
+pub(super) fn readers(path: &Path, options: &SqliteOptions, count: usize) -> Result<Vec<Connection>, StoreError> {
+    let count = count.clamp(1, READERS_MAX);
     (0..count).map(|_| reader(path, options).map_err(failed("open the database to read"))).collect()
 }
 

@@ -74,7 +74,7 @@ impl Store for SqliteStore {
     }
 
     async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.doors()?.readers.call("read the next due job", |connection| queries::next_due(connection)).await
+        self.doors()?.readers.row("read the next due job", queries::next_due)
     }
 
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
@@ -82,15 +82,15 @@ impl Store for SqliteStore {
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        self.doors()?.readers.call("read a job", move |connection| desk::read_by_id(connection, id)).await
+        self.doors()?.readers.row("read a job", |connection| desk::read_by_id(connection, id))
     }
 
     async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError> {
-        self.doors()?.readers.call("read a job", move |connection| desk::read_by_number(connection, number)).await
+        self.doors()?.readers.row("read a job", |connection| desk::read_by_number(connection, number))
     }
 
     async fn spec(&self, id: JobId) -> Result<Option<JobSpec>, StoreError> {
-        self.doors()?.readers.call("read a spec", move |connection| queries::spec(connection, id)).await
+        self.doors()?.readers.row("read a spec", |connection| queries::spec(connection, id))
     }
 
     async fn jobs(&self, filter: JobFilter, limit: usize) -> Result<Vec<Job>, StoreError> {
@@ -111,11 +111,11 @@ impl Store for SqliteStore {
     }
 
     async fn last_event(&self) -> Result<EventSeq, StoreError> {
-        self.doors()?.readers.call("read the newest event", |connection| queries::last_event(connection)).await
+        self.doors()?.readers.row("read the newest event", queries::last_event)
     }
 
     async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError> {
-        self.doors()?.readers.call("read samples", move |connection| queries::samples(connection, likeness)).await
+        self.doors()?.readers.row("read samples", |connection| queries::samples(connection, likeness))
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
