@@ -203,8 +203,10 @@ struct Checked {
 
 impl Checked {
     fn ended(&self, reply: Option<Reply>) -> Response {
-        // Given up by a notification: the client does not look at the answer.
-        reply.map_or_else(|| StatusCode::NO_CONTENT.into_response(), |reply| self.response(reply))
+        // Given up by a notification: an empty stream is the answer that says nothing. Clients take a status without a
+        // body for a fault of ours.
+        reply
+            .map_or_else(|| [(header::CONTENT_TYPE, "text/event-stream")].into_response(), |reply| self.response(reply))
     }
 
     fn response(&self, reply: Reply) -> Response {
