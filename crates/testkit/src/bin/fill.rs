@@ -13,7 +13,7 @@ use clap::Parser;
 use longshore_domain::job::{
     AttemptReport, CommandLimits, CommandSpec, Deadlines, Event, JobSpec, OutputMode, QueueName, RetryPolicy,
 };
-use longshore_domain::store::{Claim, NewJob, Store};
+use longshore_domain::store::{Claim, NewJob, Queue, Store};
 use longshore_domain::{JobId, NodeId, Nonce, Principal, Timestamp};
 use longshore_store::{SqliteOptions, SqliteStore};
 
@@ -42,11 +42,18 @@ fn main() -> Result<()> {
     runtime.block_on(async {
         let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).context("the store")?;
         let store: Arc<dyn Store> = Arc::new(store);
+        limit_default_queue(&store, u32::MAX).await?;
         add(&store, options.finished, true).await?;
+        limit_default_queue(&store, 16).await?;
         add(&store, options.queued, false).await?;
         store.close().await;
         Ok(())
     })
+}
+
+/// Without a limit every caller gets a job to finish; otherwise most would stay queued.
+async fn limit_default_queue(store: &Arc<dyn Store>, concurrency: u32) -> Result<()> {
+    Ok(store.set_queue(Queue { name: QueueName::default(), concurrency }).await?)
 }
 
 async fn add(store: &Arc<dyn Store>, count: u64, finish: bool) -> Result<()> {
