@@ -9,7 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{HeaderMap, Method, Request};
 
-use crate::daemon::start::ensure_running;
+use crate::daemon::info::DaemonInfo;
+use crate::daemon::start::{ensure_running, running};
 use crate::home::Home;
 use crate::http::wire::{FaultBody, JobsBody};
 
@@ -80,6 +81,14 @@ impl Client {
         parse(&self.get_raw(path)?)
     }
 
+    /// Reads something from a daemon that is there, or not at all.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) fn get_once<T: DeserializeOwned>(&self, path: &str) -> Result<T, Fault> {
+        parse(&self.once(&Method::GET, path, None)?)
+    }
+
     /// Reads bytes with their headers.
     ///
     /// # Errors
@@ -124,7 +133,8 @@ impl Client {
         }
     }
 
-    /// Repeats `request` while nobody answers, starting a daemon if need be.
+    /// Repeats `request` while nobody answers. A daemon that died is started again; one that was stopped on purpose is
+    /// only waited for, so that a command that watches does not undo `longshore down`.
     fn patiently(&self, request: impl Fn() -> Result<Raw, Fault>) -> Result<Raw, Fault> {
         let deadline = Instant::now() + PATIENCE;
         let mut pause = PAUSE_FIRST;
@@ -142,7 +152,10 @@ impl Client {
 
     /// Looks where the daemon is now. If there is none the next request says so.
     fn reconnect(&self) {
-        if let Ok(info) = ensure_running(&self.home) {
+        // A daemon that ends by itself takes its announcement with it.
+        let died = DaemonInfo::announced(&self.home);
+        let found = if died { ensure_running(&self.home).ok() } else { running(&self.home) };
+        if let Some(info) = found {
             *self.base.lock().unwrap_or_else(PoisonError::into_inner) = format!("http://{}", info.listen);
         }
     }
@@ -195,7 +208,7 @@ fn fault(status: u16, bytes: &[u8]) -> Fault {
 fn unreachable(base: &str, why: &str) -> Fault {
     Fault::new(FaultCode::DaemonUnreachable, format!("no daemon answers at {base}"))
         .why(why)
-        .next("`longshore doctor` shows what is wrong; `longshore up` starts it")
+        .next("jobs that run go on by themselves; `longshore up` starts it, `longshore doctor` shows what is wrong")
 }
 
 /// A word as one segment of a path or one value of a query.

@@ -38,6 +38,8 @@ pub enum FaultCode {
     WaitTimeout,
     /// More requests than the limit allows.
     RateLimited,
+    /// The authorization server does not tell the keys that its tokens are checked with.
+    IssuerUnreachable,
     /// The disk that holds the store is full.
     StoreFull,
     /// The store cannot be written: read-only file system or missing permission.
@@ -64,7 +66,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::InvalidArgument,
         Self::TooLarge,
         Self::JobNotFound,
@@ -80,6 +82,7 @@ impl FaultCode {
         Self::Forbidden,
         Self::WaitTimeout,
         Self::RateLimited,
+        Self::IssuerUnreachable,
         Self::StoreFull,
         Self::StoreReadOnly,
         Self::StoreCorrupt,
@@ -131,6 +134,7 @@ impl FaultCode {
             Self::Forbidden => ("forbidden", 403, 77, false),
             Self::WaitTimeout => ("wait_timeout", 408, 81, true),
             Self::RateLimited => ("rate_limited", 429, 75, true),
+            Self::IssuerUnreachable => ("issuer_unreachable", 503, 69, true),
             Self::StoreFull => ("store_full", 507, 74, true),
             Self::StoreReadOnly => ("store_read_only", 503, 74, true),
             Self::StoreCorrupt => ("store_corrupt", 500, 74, false),

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod id;
 pub mod job;
 pub mod poll;
+pub mod scope;
 pub mod store;
 pub mod time;
 
@@ -19,4 +20,5 @@ pub use access::{Conversation, Principal, PrincipalClass};
 pub use fault::{Fault, FaultCode};
 pub use id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
 pub use job::{Job, JobState, Outcome};
+pub use scope::{Grant, Scope, Scopes};
 pub use time::Timestamp;

@@ -12,8 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Conversation, Principal};
 use crate::fault::{Fault, FaultCode};
-use crate::id::{EventSeq, JobId, JobNumber, NodeId, Nonce};
-use crate::job::{Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, QueueName, Refusal, RetryPolicy, StateName};
+use crate::id::{EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
+use crate::job::{
+    Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, Question, QueueName, Refusal, RetryPolicy, StateName,
+};
 use crate::time::Timestamp;
 
 /// A job to be accepted.
@@ -113,6 +115,40 @@ pub struct JobFilter {
     pub text: Option<String>,
     /// Jobs older than this one (the cursor of the page before).
     pub before: Option<JobNumber>,
+}
+
+/// Which open questions are shown. Absent = not restricted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuestionFilter {
+    /// Questions of jobs whose principal has this name only.
+    pub owner: Option<String>,
+    /// Questions asked after this one (the cursor of the page before); one that is not on record any more restricts
+    /// nothing.
+    pub after: Option<QuestionId>,
+}
+
+/// Asks for the ends that a chat was not told yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Jobs of principals of this name only.
+    pub owner: String,
+    /// Jobs of this chat only.
+    pub conversation: Conversation,
+    /// Ends of which the chat knows already: left out, and announced like the others.
+    pub except: Vec<JobId>,
+    /// Most jobs that are answered in full.
+    pub limit: usize,
+    /// Leave them unannounced.
+    pub peek: bool,
+}
+
+/// Ends that a chat was not told yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unannounced {
+    /// Finished jobs, the newest end first.
+    pub jobs: Vec<Job>,
+    /// How many there are, with those beyond the limit.
+    pub count: u64,
 }
 
 /// A line of its own for jobs, with its own limit.
@@ -226,6 +262,9 @@ pub trait Store: Send + Sync + 'static {
     /// Records what happened to a job. With `claim`, ready jobs are taken in the same transaction, also when the
     /// event is refused.
     ///
+    /// The questions that the event asks or closes are written in the same transaction. Names of questions, and keys
+    /// within an attempt, serve once: asking under one that was used before is refused as [`Refusal::Already`].
+    ///
     /// # Errors
     /// In the first part of the answer: [`StoreError::Refused`] with the reason, [`StoreError::JobNotFound`].
     async fn record(
@@ -248,6 +287,18 @@ pub trait Store: Send + Sync + 'static {
     /// Tells up to `limit` dependents of finished jobs; call again until nothing comes back.
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
 
+    /// Lets up to `limit` questions run out whose deadline has passed.
+    async fn expire_questions(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
+
+    /// The next deadline of an open question.
+    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// All questions of a job, open and closed, in the order of asking.
+    async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError>;
+
+    /// Up to `limit` open questions of all jobs, in the order of asking.
+    async fn open_questions(&self, filter: QuestionFilter, limit: usize) -> Result<Vec<Question>, StoreError>;
+
     /// The job of that id.
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError>;
 
@@ -259,6 +310,10 @@ pub trait Store: Send + Sync + 'static {
 
     /// Up to `limit` jobs, newest first.
     async fn jobs(&self, filter: JobFilter, limit: usize) -> Result<Vec<Job>, StoreError>;
+
+    /// The ends that a chat of one principal was not told yet. Unless `peek` is set, all ends so far count as announced
+    /// to it from then on, in the same transaction: each is answered exactly once.
+    async fn announce(&self, notice: Notice) -> Result<Unannounced, StoreError>;
 
     /// Every job that somebody holds a lease on.
     async fn live_jobs(&self) -> Result<Vec<Job>, StoreError>;
@@ -297,8 +352,8 @@ pub trait Store: Send + Sync + 'static {
     /// Up to `limit` finished jobs that ended before `before` and are not pinned, oldest first.
     async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
-    /// Removes finished jobs with their history, spec and key; returns how many. Left alone are unfinished jobs, pinned
-    /// ones, and those whose dependents have not been told yet.
+    /// Removes finished jobs with their history, spec, questions and key; returns how many. Left alone are unfinished
+    /// jobs, pinned ones, and those whose dependents have not been told yet.
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError>;
 
     /// What the store says of itself.

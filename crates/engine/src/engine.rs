@@ -59,9 +59,19 @@ impl Engine {
         Ok(Self { inner })
     }
 
-    /// Starts no new attempt from now on; running commands and operations go on.
+    /// Starts no new attempt from now on, and ends every wait with what is known; running commands go on.
     pub fn drain(&self) {
         self.inner.draining.cancel();
+    }
+
+    /// Whether [`Engine::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.inner.draining.is_cancelled()
+    }
+
+    /// Returns once [`Engine::drain`] was called. Cancel safe.
+    pub async fn draining(&self) {
+        self.inner.draining.cancelled().await;
     }
 
     /// Ends the loops and shuts the store. Running commands go on without us: their shims keep the outcome.

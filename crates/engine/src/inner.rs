@@ -10,12 +10,14 @@ use longshore_domain::job::{Effect, Event, StateName};
 use longshore_domain::store::{Change, Claim, ClaimedJob, Store, StoreError};
 use longshore_domain::{AttemptNumber, Job, JobId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, new_nonce};
 use crate::hub::Hub;
 use crate::process::{Progress, ShimControl, Spawner};
+use crate::seen::Seen;
 use crate::settings::Settings;
 
 pub(crate) struct Inner {
@@ -30,7 +32,7 @@ pub(crate) struct Inner {
     pub(crate) ready: Notify,
     /// The dispatcher found no slot; whoever frees one calls it.
     pub(crate) starved: AtomicBool,
-    /// A job may fall due sooner than the keeper thinks.
+    /// A job or a question may fall due sooner than the keeper thinks.
     pub(crate) due: Notify,
     /// A finished job has dependents to tell.
     pub(crate) settle: Notify,
@@ -39,8 +41,10 @@ pub(crate) struct Inner {
     live: Mutex<HashMap<JobId, LiveAttempt>>,
     /// How many want to be told of a job's output as it comes, whether or not an attempt is followed yet.
     readers: Mutex<HashMap<JobId, usize>>,
+    /// Ends that chats were answered with.
+    pub(crate) seen: Seen,
     pub(crate) tasks: TaskTracker,
-    /// No new attempt is started once this is set.
+    /// No new attempt is started once this is set, and nobody waits for anything any more.
     pub(crate) draining: CancellationToken,
     /// Everything of this process ends.
     pub(crate) closing: CancellationToken,
@@ -76,6 +80,7 @@ impl Inner {
             leased: Notify::new(),
             live: Mutex::default(),
             readers: Mutex::default(),
+            seen: Seen::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
@@ -160,7 +165,7 @@ impl Inner {
                 Effect::Timer(_) => self.due.notify_one(),
                 Effect::Settle => self.settle.notify_one(),
                 Effect::Stop(attempt) => self.stop(change.job.id, *attempt),
-                Effect::Freed | Effect::Learn(_) => {}
+                Effect::Freed | Effect::Learn(_) | Effect::Ask(_) | Effect::Close { .. } => {}
             }
         }
         self.announce(change.job.id);
@@ -255,6 +260,16 @@ impl Inner {
 /// The maps hold no invariant that a panic elsewhere could have broken.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    /// Awaits news until `deadline` or until the engine drains; whether they came. Cancel safe if `news` is.
+    pub(crate) async fn came<T>(&self, news: impl Future<Output = T>, deadline: Instant) -> bool {
+        tokio::select! {
+            came = tokio::time::timeout_at(deadline, news) => came.is_ok(),
+            () = self.draining.cancelled() => false,
+        }
+    }
 }
 
 /// While it lives, new output of its job is announced.

@@ -1,4 +1,4 @@
-//! The loops that time drives: due jobs, dependents to tell, leases to renew. None of them polls: each sleeps until
+//! The loops that time drives: due jobs and questions, dependents to tell, leases to renew. None of them polls: each sleeps until
 //! an instant that it knows of, or until it is called.
 
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::inner::Inner;
 const BATCH_MAX: usize = 256;
 /// Pause after the store failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
-/// Longest sleep for a job that is due far away, so that a stepped clock is noticed.
+/// Longest sleep for something that is due far away, so that a stepped clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
-/// Queues waiting jobs when their time has come.
+/// Queues waiting jobs when their time has come, and lets questions run out at their deadlines.
 pub(crate) async fn run_due(inner: Arc<Inner>) {
     loop {
-        let sleep = match promote(&inner).await {
+        let sleep = match do_due(&inner).await {
             Ok(sleep) => sleep,
             Err(error) => {
-                tracing::error!(%error, "due jobs could not be queued");
+                tracing::error!(%error, "what is due could not be done");
                 Some(FAILURE_PAUSE)
             }
         };
@@ -39,17 +39,20 @@ pub(crate) async fn run_due(inner: Arc<Inner>) {
     }
 }
 
-/// Queues what is due; how long until the next job is.
-async fn promote(inner: &Inner) -> Result<Option<Duration>, StoreError> {
+/// Does what is due; how long until something is again.
+async fn do_due(inner: &Inner) -> Result<Option<Duration>, StoreError> {
     loop {
-        let changes = inner.store.promote_due(inner.clock.now(), BATCH_MAX).await?;
-        let full = changes.len() == BATCH_MAX;
-        publish(inner, &changes);
-        if !full {
+        let now = inner.clock.now();
+        let queued = inner.store.promote_due(now, BATCH_MAX).await?;
+        publish(inner, &queued);
+        let unanswered = inner.store.expire_questions(now, BATCH_MAX).await?;
+        publish(inner, &unanswered);
+        if queued.len() < BATCH_MAX && unanswered.len() < BATCH_MAX {
             break;
         }
     }
-    let next = inner.store.next_due().await?;
+    let due = [inner.store.next_due().await?, inner.store.next_question_deadline().await?];
+    let next = due.into_iter().flatten().min();
     // One millisecond more: the timer may fire within the millisecond before.
     Ok(next.map(|at| at.since(inner.clock.now()).min(SLEEP_MAX) + Duration::from_millis(1)))
 }

@@ -5,15 +5,19 @@
 
 mod attempt;
 pub mod clock;
+mod command;
 mod dispatch;
+mod ending;
 mod engine;
 pub mod environment;
+mod fixture;
 mod hub;
 mod inner;
 mod keeper;
 pub mod ops;
 pub mod process;
 mod reconcile;
+mod seen;
 pub mod settings;
 pub mod shim;
 

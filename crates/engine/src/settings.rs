@@ -39,6 +39,8 @@ pub struct Settings {
     pub env_allow: Vec<String>,
     /// What is removed when.
     pub retention: Retention,
+    /// Accept jobs of the kind `fixture`, which exist for tests alone: no configuration sets this.
+    pub fixtures: bool,
 }
 
 /// What is removed when. Pinned jobs and unfinished ones never are.

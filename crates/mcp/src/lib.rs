@@ -4,9 +4,11 @@
 //! is decided here. A module uses only what stands above it in this list.
 
 pub mod bridge;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 pub mod server;
 mod wire;
 
 pub use bridge::run_bridge;
 pub use server::{Begun, Connection, Server, ServerSettings, Sink, http, stdio};
-pub use wire::{Hello, MESSAGE_BYTES_MAX, Reply};
+pub use wire::{CONVERSATION_VARIABLES, Hello, MESSAGE_BYTES_MAX, Reply};

@@ -1,1 +1,7 @@
-//! Development only. The crash test is the binary `crash`; the workspace's own rules are held by `tests/rules.rs`.
+//! Development only: what the tests of several crates share, the checks of MCP servers ([`pack`], binary `mcp_pack`),
+//! and the crash test (binary `crash`). The workspace's own rules are held by `tests/rules.rs`.
+
+pub mod pack;
+mod shims;
+
+pub use shims::ShimsEnd;

@@ -204,8 +204,14 @@ fn check_trees(config: Option<&Config>) -> Check {
             format!("{} is no cgroup v2 folder", folder.display()),
             "correct `cgroup` in config.toml",
         ),
-        Some(Cgroup::At(folder)) => Check::ok("limits", format!("of whole trees, under {}", folder.display())),
-        _ => Check::ok("limits", "of single processes, unless the daemon was given a cgroup of its own"),
+        Some(Cgroup::At(folder)) => Check::ok(
+            "limits",
+            format!("memory and process limits count for all of a job, by cgroups under {}", folder.display()),
+        ),
+        _ => Check::ok(
+            "limits",
+            "memory and process limits count for each process alone; with a cgroup (see `cgroup`) for all of a job",
+        ),
     }
 }
 

@@ -32,7 +32,7 @@ Errors of Longshore itself:
   64  invalid_argument, stale_cursor
   65  too_large
   66  job_not_found, not_found, output_expired
-  69  daemon_unreachable, already_running, listen_failed
+  69  daemon_unreachable, already_running, listen_failed, issuer_unreachable
   70  internal
   74  store_full, store_read_only, store_corrupt, store_newer, file_failed
   75  rate_limited, store_unavailable
@@ -62,12 +62,9 @@ fn own(code: i32) -> u8 {
     u8::try_from(code & 0xff).ok().filter(|&code| code != 0).unwrap_or(OTHER)
 }
 
-/// The words with which the engine says that a program is missing; other reasons mean that it is there.
-const MISSING: &str = "there is no program";
-
 fn not_started(job: &JobBody) -> u8 {
-    let why = job.report.as_ref().and_then(|report| report.spawn_error.as_deref()).unwrap_or_default();
-    if why.starts_with(MISSING) { NOT_FOUND } else { NOT_STARTED }
+    let missing = job.report.as_ref().is_some_and(|report| report.program_missing);
+    if missing { NOT_FOUND } else { NOT_STARTED }
 }
 
 #[cfg(test)]

@@ -30,5 +30,9 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
     let verb = if report.dry_run { "would be removed" } else { "removed" };
     let (outputs, size, records) = (report.outputs, about_size(report.output_bytes), report.records);
     term::out(&format!("output of {outputs} jobs ({size}) and {records} records {verb}"))?;
+    if report.orphans > 0 {
+        let size = about_size(report.orphan_bytes);
+        term::out(&format!("{} files of output without a record ({size}) {verb}", report.orphans))?;
+    }
     Ok(0)
 }

@@ -1,5 +1,6 @@
 //! The command line: one file per command. Only this module prints.
 
+mod brief;
 mod cancel;
 mod completions;
 mod config;
@@ -51,6 +52,7 @@ enum Command {
     Show(show::Args),
     Logs(logs::Args),
     Wait(wait::Args),
+    Brief(brief::Args),
     Result(result::Args),
     Cancel(cancel::Args),
     Retry(retry::Args),
@@ -118,6 +120,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Show(args) => show::run(&args, &client()?),
         Command::Logs(args) => logs::run(&args, &client()?),
         Command::Wait(args) => wait::run(&args, &client()?),
+        Command::Brief(args) => brief::run(&args, &home),
         Command::Result(args) => result::run(&args, &client()?),
         Command::Cancel(args) => cancel::run(&args, &client()?),
         Command::Retry(args) => retry::run(&args, &client()?),

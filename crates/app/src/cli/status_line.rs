@@ -12,7 +12,7 @@ use crate::config::units::about_length;
 use crate::http::wire::{JobBody, ProgressBody};
 
 /// How often the line is renewed while the job is silent.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Silence shorter than this is not worth a word.
 const SILENCE_MIN_MS: u64 = 30_000;
 /// A line of output without an end is held back up to this length, so that it does not mix with ours.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 
 use clap::builder::styling::{AnsiColor, Style};
-use longshore_domain::fault::Fault;
+use longshore_domain::fault::{Fault, FaultCode};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -15,10 +15,16 @@ use crate::config::environment;
 /// Writes bytes to standard output exactly as they are.
 ///
 /// # Errors
-/// [`CliError::Closed`] if nobody reads any more.
+/// [`CliError::Closed`] if nobody reads any more; `file_failed` if it leads to a file that cannot be written.
 pub(super) fn bytes(bytes: &[u8]) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
-    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|_| CliError::Closed)
+    stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => CliError::Closed,
+        _ => Fault::new(FaultCode::FileFailed, "standard output cannot be written")
+            .why(error.to_string())
+            .next("free some space or write to another place; the job itself is not touched")
+            .into(),
+    })
 }
 
 /// Writes text with a newline to standard output.
@@ -68,13 +74,24 @@ pub(super) fn fault(fault: &Fault) {
     if let Some(why) = &fault.why {
         line("  why", &format!(" {}", indented(why)));
     }
-    if let Some(next) = &fault.next {
+    if let Some(next) = advice(fault) {
         line("  next", &indented(next));
     }
     if let Some(private) = fault.private.as_ref().filter(|_| fault.why.is_none()) {
         line("  why", &format!(" {}", indented(private)));
     }
     note(text.trim_end());
+}
+
+/// What to do, in the words of the command line.
+fn advice(fault: &Fault) -> Option<&str> {
+    match fault.code {
+        FaultCode::JobNotFound => Some("`longshore ls --all` lists the jobs; name one by its number or id"),
+        FaultCode::JobFinished => {
+            Some("`longshore show` tells how it ended; `longshore retry` runs it again if it failed")
+        }
+        _ => fault.next.as_deref(),
+    }
 }
 
 fn indented(text: &str) -> String {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use longshore_domain::{PrincipalClass, Timestamp};
+use longshore_domain::{PrincipalClass, Scope, Timestamp};
 use longshore_engine::Clock;
 use serde_json::json;
 
 use super::{Outcome, job_text, term};
-use crate::access::{self, Token};
+use crate::access::tokens::{self, NewToken, Token};
 use crate::config::units;
 use crate::home::Home;
 use crate::http::wire::class_name;
@@ -29,6 +29,9 @@ enum TokenCommand {
         /// What it may do: agents and workers see their own jobs only
         #[arg(long, value_enum, default_value_t = Class::Agent)]
         class: Class,
+        /// It allows this only, e.g. jobs:read; may be repeated. All that its class can hold if absent
+        #[arg(long, value_name = "SCOPE", value_delimiter = ',')]
+        scope: Vec<Scope>,
         /// It ends after this long, e.g. 30d
         #[arg(long, value_name = "LENGTH", value_parser = units::length)]
         expires: Option<Duration>,
@@ -73,13 +76,16 @@ impl From<Class> for PrincipalClass {
 pub(super) fn run(args: &Args, home: &Home) -> Outcome {
     let now = Clock::system().now();
     match &args.command {
-        TokenCommand::Create { name, class, expires, json } => {
+        TokenCommand::Create { name, class, scope, expires, json } => {
             let expires_at = expires.map(|length| now.plus(length));
-            let token = access::create(home, name, (*class).into(), now, expires_at)?;
+            let scopes = (!scope.is_empty()).then(|| scope.iter().copied().collect());
+            let new = NewToken { name, class: (*class).into(), scopes, expires_at };
+            let token = tokens::create(home, &new, now)?;
             match json {
                 true => term::json(&json!({
                     "name": name,
-                    "class": class_name((*class).into()),
+                    "class": class_name(new.class),
+                    "scopes": new.grant().scopes(),
                     "token": token,
                     "expires_at": expires_at.map(|at| at.to_string()),
                 }))?,
@@ -89,9 +95,9 @@ pub(super) fn run(args: &Args, home: &Home) -> Outcome {
                 }
             }
         }
-        TokenCommand::List { json } => list(&access::list(home)?, *json, now)?,
+        TokenCommand::List { json } => list(home, *json, now)?,
         TokenCommand::Revoke { name, json } => {
-            access::revoke(home, name, now)?;
+            tokens::revoke(home, name, now)?;
             match json {
                 true => term::json(&json!({ "name": name, "revoked": true }))?,
                 false => term::out(&format!("the token of {name} opens nothing any more"))?,
@@ -101,8 +107,11 @@ pub(super) fn run(args: &Args, home: &Home) -> Outcome {
     Ok(0)
 }
 
-fn list(tokens: &[Token], json: bool, now: Timestamp) -> Result<(), super::CliError> {
-    for token in tokens {
+fn list(home: &Home, json: bool, now: Timestamp) -> Result<(), super::CliError> {
+    let uses = tokens::uses(home)?;
+    for token in &tokens::list(home)? {
+        let used_at = uses.get(&token.sha256).copied();
+        let scopes = token.grant().scopes();
         let standing = match token {
             Token { revoked_at: Some(_), .. } => "revoked",
             token if token.is_live(now) => "live",
@@ -113,15 +122,19 @@ fn list(tokens: &[Token], json: bool, now: Timestamp) -> Result<(), super::CliEr
             term::json(&json!({
                 "name": token.name,
                 "class": class,
+                "scopes": scopes,
                 "standing": standing,
                 "created_at": token.created_at.to_string(),
                 "expires_at": token.expires_at.map(|at| at.to_string()),
                 "revoked_at": token.revoked_at.map(|at| at.to_string()),
+                "last_used_at": used_at.map(|at| at.to_string()),
             }))?;
         } else {
             let made = job_text::relative(token.created_at, now);
             let ends = token.expires_at.map(|at| format!(", ends {}", job_text::relative(at, now))).unwrap_or_default();
-            term::out(&format!("{:<20}  {class:<7}  {standing:<8}  made {made}{ends}", token.name))?;
+            let used = used_at.map_or("never used".into(), |at| format!("used {}", job_text::relative(at, now)));
+            let line = format!("{:<20}  {class:<7}  {standing:<8}  {scopes}", token.name);
+            term::out(&format!("{line}, made {made}{ends}, {used}"))?;
         }
     }
     Ok(())

@@ -25,7 +25,11 @@ pub(crate) fn inherited(extra: &[String]) -> BTreeMap<String, String> {
     longshore_engine::environment::inherited(all, extra)
 }
 
-/// The chat that this process belongs to, if whoever started it said so.
+/// The chat that this process belongs to, if whoever started it said so: we, or the client that a shell or server
+/// belongs to.
 pub(crate) fn conversation() -> Option<String> {
-    variable("LONGSHORE_CONVERSATION")
+    let told = longshore_mcp::CONVERSATION_VARIABLES
+        .iter()
+        .find_map(|name| variable(name).filter(|name| !name.trim().is_empty()));
+    told.map(|name| name.trim().to_owned())
 }

@@ -28,6 +28,8 @@ pub(crate) struct ConfigFile {
     pub(crate) call_budget: Written<String>,
     pub(crate) log: LogFile,
     pub(crate) retention: RetentionFile,
+    pub(crate) limits: LimitsFile,
+    pub(crate) oauth: OAuthFile,
     pub(crate) queues: BTreeMap<String, QueueFile>,
 }
 
@@ -46,6 +48,38 @@ pub(crate) struct RetentionFile {
     pub(crate) output: Written<String>,
     pub(crate) record: Written<String>,
     pub(crate) output_max: Written<String>,
+}
+
+/// The section `[limits]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsFile {
+    pub(crate) requests_per_second: Written<u32>,
+    pub(crate) requests_at_once: Written<u32>,
+    pub(crate) failures_per_minute: Written<u32>,
+}
+
+/// The section `[oauth]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct OAuthFile {
+    pub(crate) issuer: Written<String>,
+    pub(crate) resource: Written<String>,
+    pub(crate) audience: Written<String>,
+    pub(crate) jwks_url: Written<String>,
+    pub(crate) jwks_pause: Written<String>,
+    pub(crate) principal_claim: Written<String>,
+    pub(crate) class: Written<String>,
+    pub(crate) scopes: ScopesFile,
+}
+
+/// The section `[oauth.scopes]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ScopesFile {
+    pub(crate) read: Written<String>,
+    pub(crate) write: Written<String>,
+    pub(crate) admin: Written<String>,
 }
 
 /// One section `[queues.NAME]`.

@@ -1,9 +1,11 @@
 //! Settings in two steps: what was written ([`file::ConfigFile`]), and what holds ([`Config`]).
 
+mod access;
 pub(crate) mod environment;
 mod file;
 mod resolve;
 pub(crate) mod units;
+mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -15,8 +17,10 @@ use longshore_domain::job::QueueName;
 use longshore_engine::Retention;
 
 use crate::home::Home;
+pub(crate) use access::{Limits, OAuth};
 use file::Source;
 use resolve::{Given, Resolver};
+pub(crate) use web::WebAddress;
 
 /// Every setting with its default, as one commented file; also the manual's page.
 pub(crate) const DEFAULTS: &str = include_str!("defaults.toml");
@@ -38,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) call_budget: Duration,
     pub(crate) log: Log,
     pub(crate) retention: Retention,
+    pub(crate) limits: Limits,
+    pub(crate) oauth: Option<OAuth>,
     /// Every setting as text with its source, in the order of the defaults.
     pub(crate) shown: Vec<Shown>,
 }
@@ -110,6 +116,8 @@ impl Config {
             call_budget: given.length("call_budget", |file| &file.call_budget, 1..=600)?,
             log: log(&mut given)?,
             retention: retention(&mut given)?,
+            limits: access::limits(&mut given)?,
+            oauth: access::oauth(&mut given)?,
             queues: given.queues()?,
             shown: given.into_shown(),
         };

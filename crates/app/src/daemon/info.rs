@@ -35,6 +35,11 @@ impl DaemonInfo {
         }
     }
 
+    /// Whether a note of a daemon is there, living or not: one that ends by itself takes its note away.
+    pub(crate) fn announced(home: &Home) -> bool {
+        home.file(FILE).exists()
+    }
+
     /// The daemon of `home`, if one that still lives has left its note.
     pub(crate) fn find(home: &Home) -> Option<Self> {
         let text = std::fs::read(home.file(FILE)).ok()?;

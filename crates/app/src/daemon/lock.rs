@@ -1,8 +1,10 @@
-//! Locks on files: one daemon for a home, one starter at a time. The system frees them when their holder ends.
+//! Locks on files: one daemon for a home, one starter at a time, one change of the tokens at a time. The system frees
+//! them when their holder ends.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 use longshore_domain::fault::{Fault, FaultCode};
 use rustix::fs::FlockOperation;
@@ -13,6 +15,11 @@ use crate::problem::file_failed;
 
 const DAEMON: &str = "daemon.lock";
 const START: &str = "start.lock";
+const TOKENS: &str = "tokens.lock";
+/// How long a holder is waited for that is about to let go: a process that a killed daemon had just forked holds the
+/// daemon's lock until it runs its program.
+const HOLDER_WAIT: Duration = Duration::from_millis(500);
+const HOLDER_PAUSE: Duration = Duration::from_millis(5);
 
 /// A held lock; dropping it frees it.
 #[derive(Debug)]
@@ -24,16 +31,19 @@ pub(crate) struct Held(File);
 /// `already_running` naming the process that is it; `file_failed`.
 pub(crate) fn single_daemon(home: &Home) -> Result<Held, Fault> {
     let mut file = open(home, DAEMON)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            let pid = std::process::id().to_string();
-            let noted = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
-            noted.map_err(|error| file_failed(&home.file(DAEMON), "written", &error))?;
-            Ok(Held(file))
+    let give_up_at = Instant::now() + HOLDER_WAIT;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => break,
+            Err(Errno::WOULDBLOCK) if Instant::now() < give_up_at => std::thread::sleep(HOLDER_PAUSE),
+            Err(Errno::WOULDBLOCK) => return Err(already_running(home, &mut file)),
+            Err(error) => return Err(file_failed(&home.file(DAEMON), "locked", &error.into())),
         }
-        Err(Errno::WOULDBLOCK) => Err(already_running(home, &mut file)),
-        Err(error) => Err(file_failed(&home.file(DAEMON), "locked", &error.into())),
     }
+    let pid = std::process::id().to_string();
+    let noted = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(pid.as_bytes()));
+    noted.map_err(|error| file_failed(&home.file(DAEMON), "written", &error))?;
+    Ok(Held(file))
 }
 
 /// Becomes the one who starts a daemon for `home`; waits while somebody else does.
@@ -41,9 +51,21 @@ pub(crate) fn single_daemon(home: &Home) -> Result<Held, Fault> {
 /// # Errors
 /// `file_failed`.
 pub(crate) fn starter(home: &Home) -> Result<Held, Fault> {
-    let file = open(home, START)?;
+    wait_for(home, START)
+}
+
+/// Becomes the one who changes the tokens of `home`; waits while somebody else does.
+///
+/// # Errors
+/// `file_failed`.
+pub(crate) fn tokens(home: &Home) -> Result<Held, Fault> {
+    wait_for(home, TOKENS)
+}
+
+fn wait_for(home: &Home, name: &str) -> Result<Held, Fault> {
+    let file = open(home, name)?;
     let locked = rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive));
-    locked.map_err(|error| file_failed(&home.file(START), "locked", &error.into()))?;
+    locked.map_err(|error| file_failed(&home.file(name), "locked", &error.into()))?;
     Ok(Held(file))
 }
 

@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 
 use super::App;
-use super::extract::By;
+use super::extract::MayAdminister;
 use super::fault::Answer;
 use super::wire::{CountsBody, DaemonBody, FaultBody, HealthBody, QueueBody, StoreBody};
 
@@ -52,14 +52,13 @@ pub(super) async fn health(State(app): State<App>) -> (StatusCode, Json<HealthBo
 
 /// The daemon in detail. Persons only.
 #[utoipa::path(
-    get, path = "/api/v1/daemon", tag = "daemon",
+    get, path = "/api/v1/daemon", tag = "daemon", security(("token" = ["admin"])),
     responses(
         (status = 200, description = "The daemon", body = DaemonBody),
         (status = 403, description = "The caller is no person", body = FaultBody),
     )
 )]
-pub(super) async fn details(State(app): State<App>, by: By) -> Answer<Json<DaemonBody>> {
-    by.person()?;
+pub(super) async fn details(State(app): State<App>, _: MayAdminister) -> Answer<Json<DaemonBody>> {
     let store = app.engine.store();
     let facts = store.facts().await.map_err(longshore_domain::Fault::from)?;
     let counts = store.counts().await.map_err(longshore_domain::Fault::from)?;

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::get;
+use axum::{Extension, Router};
 use futures_util::stream::{self, Stream};
 use longshore_domain::EventSeq;
 use longshore_domain::fault::Fault;
@@ -18,9 +18,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::App;
-use super::extract::{By, Params};
+use super::extract::{MayRead, Params};
 use super::fault::Answer;
 use super::wire::{EventBody, FaultBody};
+use crate::access::Pass;
 
 /// How long the store is left alone while nothing happens; news wake it at once.
 const WAIT: Duration = Duration::from_secs(60);
@@ -44,7 +45,7 @@ pub(super) struct EventParams {
 
 /// Follows the history. Each event's `id` is its position; its `data` is JSON.
 #[utoipa::path(
-    get, path = "/api/v1/events", tag = "events",
+    get, path = "/api/v1/events", tag = "events", security(("token" = ["jobs:read"])),
     params(EventParams, ("Last-Event-ID" = Option<u64>, Header, description = "Go on after this position")),
     responses(
         (status = 200, description = "Server-sent events", content_type = "text/event-stream", body = EventBody),
@@ -54,7 +55,8 @@ pub(super) struct EventParams {
 )]
 pub(super) async fn follow(
     State(app): State<App>,
-    By(caller): By,
+    MayRead(caller): MayRead,
+    Extension(pass): Extension<Pass>,
     headers: HeaderMap,
     Params(params): Params<EventParams>,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
@@ -64,7 +66,7 @@ pub(super) async fn follow(
     };
     // The first look tells the caller's mistakes as an ordinary answer.
     let (events, next) = app.engine.events(&caller, params.job.as_deref(), after, Duration::ZERO).await?;
-    let follower = Follower { app, caller, job: params.job, next, ready: events.into() };
+    let follower = Follower { app, pass, caller, job: params.job, next, ready: events.into() };
     let stream = stream::unfold(follower, |mut follower| async {
         let event = follower.next().await?;
         Some((Ok(to_sse(event)), follower))
@@ -80,6 +82,7 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
 
 struct Follower {
     app: App,
+    pass: Pass,
     caller: Caller,
     job: Option<String>,
     next: EventSeq,
@@ -87,7 +90,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next event; nothing once the daemon stops or the history cannot be read.
+    /// The next event; nothing once the daemon stops, the token is revoked, or the history cannot be read.
     async fn next(&mut self) -> Option<EventRecord> {
         while self.ready.is_empty() {
             let more = self.app.engine.events(&self.caller, self.job.as_deref(), self.next, WAIT);
@@ -100,7 +103,8 @@ impl Follower {
             self.next = next;
             self.ready = events.into();
         }
-        self.ready.pop_front()
+        let now = self.app.engine.clock().now();
+        self.ready.pop_front().filter(|_| self.app.access.still_holds(&self.pass, now))
     }
 }
 

@@ -1,11 +1,13 @@
 //! What handlers take from a request, with faults that name the place of a mistake.
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
-use longshore_domain::Principal;
+use axum::response::{IntoResponse, Response};
 use longshore_domain::fault::{Fault, FaultCode};
+use longshore_domain::{Grant, Scope, Scopes};
 use longshore_engine::ops::Caller;
 use serde::de::DeserializeOwned;
 
@@ -13,31 +15,77 @@ use super::App;
 use super::fault::HttpFault;
 use super::guard::BODY_BYTES_MAX;
 
-/// Who is calling.
-pub(super) struct By(pub(super) Caller);
+/// Who is calling, with a token that allows looking at jobs.
+pub(super) struct MayRead(pub(super) Caller);
+/// Who is calling, with a token that allows submitting and changing jobs.
+pub(super) struct MayWrite(pub(super) Caller);
+/// Who is calling, with a token that allows looking after the daemon: a person.
+pub(super) struct MayAdminister;
 
-impl FromRequestParts<App> for By {
-    type Rejection = HttpFault;
+impl FromRequestParts<App> for MayRead {
+    type Rejection = Refused;
 
-    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, HttpFault> {
-        match parts.extensions.get::<Principal>() {
-            Some(principal) => Ok(Self(Caller { principal: principal.clone(), conversation: None })),
-            None => Err(HttpFault(Fault::internal("a request reached its handler without a principal"))),
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refused> {
+        caller(parts, Scope::JobsRead).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for MayWrite {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refused> {
+        caller(parts, Scope::JobsWrite).map(Self)
+    }
+}
+
+impl FromRequestParts<App> for MayAdminister {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Refused> {
+        caller(parts, Scope::Admin).map(|_| Self)
+    }
+}
+
+/// A caller whose token does not allow what was asked.
+pub(super) struct Refused {
+    fault: Fault,
+    /// What a better token could allow.
+    missing: Option<Scope>,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let response = HttpFault(self.fault).into_response();
+        match self.missing {
+            // The challenge is written from it.
+            Some(scope) => (Extension(scope), response).into_response(),
+            None => response,
         }
     }
 }
 
-impl By {
-    /// Lets only persons pass.
-    ///
-    /// # Errors
-    /// `forbidden`.
-    pub(super) fn person(&self) -> Result<(), Fault> {
-        match self.0.principal.sees_all() {
-            true => Ok(()),
-            false => Err(Fault::new(FaultCode::Forbidden, "only a person may do this")
+/// The caller, if its token allows `scope`. There is no other way to one, so that no handler can forget to ask.
+fn caller(parts: &Parts, scope: Scope) -> Result<Caller, Refused> {
+    let Some(grant) = parts.extensions.get::<Grant>() else {
+        let fault = Fault::internal("a request reached its handler without a grant");
+        return Err(Refused { fault, missing: None });
+    };
+    let principal = grant.principal.clone();
+    if grant.scopes().has(scope) {
+        return Ok(Caller { principal, conversation: None });
+    }
+    match Scopes::of_class(principal.class).has(scope) {
+        true => {
+            let fault = Fault::new(FaultCode::Forbidden, format!("the token does not allow `{scope}`"))
+                .why(format!("it allows: {}", grant.scopes()))
+                .next("use a token with that scope");
+            Err(Refused { fault, missing: Some(scope) })
+        }
+        false => {
+            let fault = Fault::new(FaultCode::Forbidden, "only a person may do this")
                 .why("the token belongs to an agent or worker, which sees its own jobs only")
-                .next("ask the owner of this installation")),
+                .next("ask the owner of this installation");
+            Err(Refused { fault, missing: None })
         }
     }
 }

@@ -30,9 +30,6 @@ impl IntoResponse for HttpFault {
         let mut response = (status, Json(FaultBody::from(&fault))).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if fault.code == FaultCode::Unauthorized {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"longshore\""));
-        }
         response
     }
 }

@@ -1,19 +1,22 @@
 //! Who may speak to us at all: requests for our own name, from our own pages, of a bearable size, with a token.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use longshore_domain::Principal;
+use longshore_domain::Scope;
 use longshore_domain::fault::{Fault, FaultCode};
+use longshore_mcp::http::Throttled;
 
-use super::App;
+use super::credential::{Credential, check_address, check_origin};
 use super::fault::HttpFault;
+use super::{App, metadata};
+use crate::access::{Pass, rate_limited};
 
 /// Largest body that is taken.
 pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -21,16 +24,30 @@ pub(crate) const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 const DRAIN_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// And for this long.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Paths that need no token.
+/// Paths that need no token; those below [`metadata::PATH`] need none either.
 const OPEN: [&str; 2] = ["/health", "/openapi.json"];
 
-/// Refuses requests for a foreign name (DNS rebinding) or from a foreign page.
+/// Whoever opened the connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// Refuses requests for a foreign name (DNS rebinding), from a foreign page, or with a token in the address.
 ///
 /// Source: MCP specification, transports, security warning: servers must validate `Origin`.
-pub(super) async fn own_name(State(app): State<App>, request: Request, next: Next) -> Response {
-    match check_name(&app, request.headers()) {
+pub(super) async fn own_name(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    hide_secrets(request.headers_mut());
+    match check_name(&app, request.headers()).and_then(|()| check_address(request.uri())) {
         Ok(()) => next.run(request).await,
         Err(fault) => HttpFault(fault).into_response(),
+    }
+}
+
+/// Keeps whatever prints headers from printing secrets.
+fn hide_secrets(headers: &mut HeaderMap) {
+    for name in [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE] {
+        if let header::Entry::Occupied(mut found) = headers.entry(name) {
+            found.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
     }
 }
 
@@ -93,34 +110,83 @@ fn too_large(length: usize) -> Fault {
         .next("write large input to a file and give its path")
 }
 
-/// Finds out who is calling from the bearer token; [`Principal`] is then an extension of the request.
+/// Finds out who is calling. [`Pass`] and its grant are then extensions of the request; the refusals of whatever
+/// comes after get the challenge that goes with them.
 pub(super) async fn known_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if OPEN.contains(&path) || path.starts_with(metadata::PATH) {
         return next.run(request).await;
     }
-    match principal(&app, request.headers()) {
-        Ok(principal) => {
-            request.extensions_mut().insert(principal);
-            next.run(request).await
+    let is_mcp = path == "/mcp";
+    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0.0);
+    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let pass = match admit(&app, peer, request.headers()).await {
+        Ok(pass) => pass,
+        Err(refusal) => return refusal,
+    };
+    match app.access.count_request(&pass) {
+        Ok(()) => {}
+        // Whoever speaks MCP is told in MCP.
+        Err(pause) if is_mcp => {
+            request.extensions_mut().insert(Throttled(pause));
         }
-        Err(fault) => HttpFault(fault).into_response(),
+        Err(pause) => return too_many("too many requests with this token", pause),
     }
+    let scopes = pass.grant.scopes();
+    request.extensions_mut().insert(pass.grant.clone());
+    request.extensions_mut().insert(pass);
+    let mut response = next.run(request).await;
+    if let Some(scope) = response.extensions().get::<Scope>() {
+        let challenge = app.access.step_up(scopes, *scope);
+        insert(&mut response, header::WWW_AUTHENTICATE, &challenge);
+    }
+    if let Some(Throttled(pause)) = response.extensions().get::<Throttled>().copied() {
+        insert(&mut response, header::RETRY_AFTER, &whole_seconds(pause));
+    }
+    response
 }
 
-fn principal(app: &App, headers: &HeaderMap) -> Result<Principal, Fault> {
-    let refused = |why: &str| {
-        Fault::new(FaultCode::Unauthorized, "a valid token is needed").why(why).next(format!(
-            "send `Authorization: Bearer …`; the local token is in {}/token, others are made with `longshore token create`",
-            app.facts.home
-        ))
+/// Lets a caller in, or answers the refusal.
+async fn admit(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Pass, Response> {
+    let refused = |given: bool, fault: Fault| {
+        let is_challenged = fault.code == FaultCode::Unauthorized;
+        let mut response = HttpFault(fault).into_response();
+        if is_challenged {
+            insert(&mut response, header::WWW_AUTHENTICATE, &app.access.challenge(given));
+        }
+        response
     };
-    let given = headers.get(header::AUTHORIZATION).ok_or_else(|| refused("the request has none"))?;
-    let secret = given
-        .to_str()
-        .ok()
-        .and_then(|given| given.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let (_, secret) = secret.ok_or_else(|| refused("the header `Authorization` is not of the form `Bearer TOKEN`"))?;
-    let found = app.tokens.principal(secret.trim(), app.engine.clock().now())?;
-    found.ok_or_else(|| refused("the token is wrong, expired or revoked"))
+    let credential = match Credential::of(headers) {
+        Ok(Some(credential)) => credential,
+        Ok(None) => return Err(refused(false, app.access.refusal("the request has none"))),
+        Err(why) => return Err(refused(true, app.access.refusal(why))),
+    };
+    app.access
+        .may_try(peer, credential.secret())
+        .map_err(|pause| too_many("too many wrong tokens from this address", pause))?;
+    let pass = app.access.admit(credential.secret(), app.engine.clock().now()).await;
+    if pass.as_ref().is_err_and(|fault| fault.code == FaultCode::Unauthorized) {
+        app.access.count_failure(peer);
+    }
+    let pass = pass.map_err(|fault| refused(true, fault))?;
+    check_origin(credential, headers).map_err(|fault| refused(true, fault))?;
+    Ok(pass)
+}
+
+fn too_many(message: &str, pause: Duration) -> Response {
+    let mut response = HttpFault(rate_limited(message, pause)).into_response();
+    insert(&mut response, header::RETRY_AFTER, &whole_seconds(pause));
+    response
+}
+
+/// For `Retry-After`, which knows no parts of a second.
+fn whole_seconds(pause: Duration) -> String {
+    pause.as_secs_f64().ceil().to_string()
+}
+
+fn insert(response: &mut Response, name: HeaderName, value: &str) {
+    // What is configured was checked to fit into a header.
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
+    }
 }

@@ -6,7 +6,7 @@ use axum::routing::{get, post, put};
 use axum::{Json, Router};
 
 use super::App;
-use super::extract::{Body, By};
+use super::extract::{Body, MayRead, MayWrite};
 use super::fault::Answer;
 use super::wire::{AcceptedBody, CancelBody, FaultBody, JobBody, JobDetailBody, PinBody, RemovedBody};
 
@@ -20,7 +20,7 @@ pub(super) fn routes() -> Router<App> {
 
 /// Everything about one job, with what it runs.
 #[utoipa::path(
-    get, path = "/api/v1/jobs/{id}", tag = "jobs",
+    get, path = "/api/v1/jobs/{id}", tag = "jobs", security(("token" = ["jobs:read"])),
     params(("id" = String, Path, description = "Id of the job; for persons also its number")),
     responses(
         (status = 200, description = "The job", body = JobDetailBody),
@@ -29,7 +29,7 @@ pub(super) fn routes() -> Router<App> {
 )]
 pub(super) async fn show(
     State(app): State<App>,
-    By(caller): By,
+    MayRead(caller): MayRead,
     Path(id): Path<String>,
 ) -> Answer<Json<JobDetailBody>> {
     let view = app.engine.show(&caller, &id).await?;
@@ -39,7 +39,7 @@ pub(super) async fn show(
 
 /// Asks for a job to end. A running one is `stopping` until all its processes are gone.
 #[utoipa::path(
-    post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", request_body = CancelBody,
+    post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", security(("token" = ["jobs:write"])), request_body = CancelBody,
     params(("id" = String, Path, description = "Id of the job; for persons also its number")),
     responses(
         (status = 200, description = "The job as it stands now", body = JobBody),
@@ -49,7 +49,7 @@ pub(super) async fn show(
 )]
 pub(super) async fn cancel(
     State(app): State<App>,
-    By(caller): By,
+    MayWrite(caller): MayWrite,
     Path(id): Path<String>,
     Body(body): Body<CancelBody>,
 ) -> Answer<Json<JobBody>> {
@@ -59,7 +59,7 @@ pub(super) async fn cancel(
 
 /// Submits the work of a failed or cancelled job once more, as a new job.
 #[utoipa::path(
-    post, path = "/api/v1/jobs/{id}/retry", tag = "jobs",
+    post, path = "/api/v1/jobs/{id}/retry", tag = "jobs", security(("token" = ["jobs:write"])),
     params(("id" = String, Path, description = "Id of the job; for persons also its number")),
     responses(
         (status = 201, description = "The new job", body = AcceptedBody),
@@ -69,7 +69,7 @@ pub(super) async fn cancel(
 )]
 pub(super) async fn retry(
     State(app): State<App>,
-    By(caller): By,
+    MayWrite(caller): MayWrite,
     Path(id): Path<String>,
 ) -> Answer<(StatusCode, Json<AcceptedBody>)> {
     let accepted = app.engine.retry(&caller, &id).await?;
@@ -79,7 +79,7 @@ pub(super) async fn retry(
 
 /// Keeps a job from retention, or no longer.
 #[utoipa::path(
-    put, path = "/api/v1/jobs/{id}/pin", tag = "jobs", request_body = PinBody,
+    put, path = "/api/v1/jobs/{id}/pin", tag = "jobs", security(("token" = ["jobs:write"])), request_body = PinBody,
     params(("id" = String, Path, description = "Id of the job; for persons also its number")),
     responses(
         (status = 200, description = "The job as it stands now", body = JobBody),
@@ -88,7 +88,7 @@ pub(super) async fn retry(
 )]
 pub(super) async fn pin(
     State(app): State<App>,
-    By(caller): By,
+    MayWrite(caller): MayWrite,
     Path(id): Path<String>,
     Body(body): Body<PinBody>,
 ) -> Answer<Json<JobBody>> {
@@ -98,7 +98,7 @@ pub(super) async fn pin(
 
 /// Removes a finished job for good, with its output.
 #[utoipa::path(
-    delete, path = "/api/v1/jobs/{id}", tag = "jobs",
+    delete, path = "/api/v1/jobs/{id}", tag = "jobs", security(("token" = ["jobs:write"])),
     params(("id" = String, Path, description = "Id of the job; for persons also its number")),
     responses(
         (status = 200, description = "It is gone", body = RemovedBody),
@@ -108,7 +108,7 @@ pub(super) async fn pin(
 )]
 pub(super) async fn remove(
     State(app): State<App>,
-    By(caller): By,
+    MayWrite(caller): MayWrite,
     Path(id): Path<String>,
 ) -> Answer<Json<RemovedBody>> {
     let job = app.engine.remove(&caller, &id).await?.job;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::App;
-use super::extract::{Body, By, Params};
+use super::extract::{Body, MayRead, MayWrite, Params};
 use super::fault::Answer;
 use super::wire::{AcceptedBody, FaultBody, JobBody, JobsBody, SubmitBody, outcome_status};
 
@@ -28,7 +28,7 @@ pub(super) fn routes() -> Router<App> {
 
 /// Accepts a job durably, and starts it if there is room.
 #[utoipa::path(
-    post, path = "/api/v1/jobs", tag = "jobs", request_body = SubmitBody,
+    post, path = "/api/v1/jobs", tag = "jobs", security(("token" = ["jobs:write"])), request_body = SubmitBody,
     params(("Idempotency-Key" = Option<String>, Header, description = "One job per intent; the same as `key`")),
     responses(
         (status = 201, description = "A new job", body = AcceptedBody),
@@ -38,7 +38,7 @@ pub(super) fn routes() -> Router<App> {
 )]
 pub(super) async fn submit(
     State(app): State<App>,
-    By(mut caller): By,
+    MayWrite(mut caller): MayWrite,
     headers: HeaderMap,
     Body(mut body): Body<SubmitBody>,
 ) -> Answer<(StatusCode, Json<AcceptedBody>)> {
@@ -114,7 +114,7 @@ pub(super) struct ListParams {
 
 /// The newest jobs that the caller may see.
 #[utoipa::path(
-    get, path = "/api/v1/jobs", tag = "jobs", params(ListParams),
+    get, path = "/api/v1/jobs", tag = "jobs", security(("token" = ["jobs:read"])), params(ListParams),
     responses(
         (status = 200, description = "Some jobs, newest first", body = JobsBody),
         (status = "4XX", description = "A parameter cannot be used", body = FaultBody),
@@ -122,7 +122,7 @@ pub(super) struct ListParams {
 )]
 pub(super) async fn list(
     State(app): State<App>,
-    By(caller): By,
+    MayRead(caller): MayRead,
     Params(params): Params<ListParams>,
 ) -> Answer<Json<JobsBody>> {
     let page = app.engine.list(&caller, to_query(params)?).await?;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::App;
-use super::extract::{By, Params, patience};
+use super::extract::{MayRead, Params, patience};
 use super::fault::Answer;
 use super::wire::{FaultBody, ProgressBody};
 
@@ -56,7 +56,7 @@ pub(super) struct OutputParams {
 
 /// Some output. Two readers never disturb one another; the same cursor gives the same bytes.
 #[utoipa::path(
-    get, path = "/api/v1/jobs/{id}/output", tag = "output",
+    get, path = "/api/v1/jobs/{id}/output", tag = "output", security(("token" = ["jobs:read"])),
     params(("id" = String, Path, description = "Id of the job; for persons also its number"), OutputParams),
     responses(
         (status = 200, description = "The bytes as they were printed", content_type = "application/octet-stream",
@@ -77,14 +77,12 @@ pub(super) struct OutputParams {
 )]
 pub(super) async fn read(
     State(app): State<App>,
-    By(caller): By,
+    MayRead(caller): MayRead,
     Path(id): Path<String>,
     Params(params): Params<OutputParams>,
 ) -> Answer<(HeaderMap, Vec<u8>)> {
     let query = to_query(params)?;
-    let at_once = OutputQuery { wait: std::time::Duration::ZERO, ..query };
-    let long = app.engine.output(&caller, &id, query);
-    let page = app.unless_stopping(long, app.engine.output(&caller, &id, at_once)).await?;
+    let page = app.engine.output(&caller, &id, query).await?;
     let mut headers = describe(&page)?;
     if !page.job.is_finished()
         && let Some(progress) = app.engine.view(page.job.clone()).await?.progress

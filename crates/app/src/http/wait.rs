@@ -1,18 +1,17 @@
 //! `/api/v1/wait` and `/api/v1/jobs/{id}/wait`: waiting for jobs to end. A wait that runs out is no error.
 
 use std::slice;
-use std::time::Duration;
 
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use longshore_domain::fault::Fault;
-use longshore_engine::ops::{Caller, WaitFor, Waited};
+use longshore_engine::ops::WaitFor;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::App;
-use super::extract::{Body, By, Params, patience};
+use super::extract::{Body, MayRead, Params, patience};
 use super::fault::Answer;
 use super::wire::{FaultBody, JobBody, WaitBody, WaitedBody, WaitedJobBody};
 
@@ -31,7 +30,7 @@ pub(super) struct WaitParams {
 
 /// Waits until a job has ended.
 #[utoipa::path(
-    get, path = "/api/v1/jobs/{id}/wait", tag = "jobs",
+    get, path = "/api/v1/jobs/{id}/wait", tag = "jobs", security(("token" = ["jobs:read"])),
     params(("id" = String, Path, description = "Id of the job; for persons also its number"), WaitParams),
     responses(
         (status = 200, description = "The job; `timed_out` if it has not ended", body = WaitedJobBody),
@@ -40,12 +39,12 @@ pub(super) struct WaitParams {
 )]
 pub(super) async fn one(
     State(app): State<App>,
-    By(caller): By,
+    MayRead(caller): MayRead,
     Path(id): Path<String>,
     Params(params): Params<WaitParams>,
 ) -> Answer<Json<WaitedJobBody>> {
     let patience = patience("timeout_s", params.timeout_s)?;
-    let waited = wait(&app, &caller, slice::from_ref(&id), WaitFor::All, patience).await?;
+    let waited = app.engine.wait(&caller, slice::from_ref(&id), WaitFor::All, patience).await?;
     let timed_out = waited.timed_out;
     let job = waited.jobs.into_iter().next().ok_or_else(|| Fault::job_not_found(id))?;
     Ok(Json(WaitedJobBody { job: app.engine.view(job).await?.into(), timed_out }))
@@ -53,7 +52,7 @@ pub(super) async fn one(
 
 /// Waits until several jobs have ended, or one of them has.
 #[utoipa::path(
-    post, path = "/api/v1/wait", tag = "jobs", request_body = WaitBody,
+    post, path = "/api/v1/wait", tag = "jobs", security(("token" = ["jobs:read"])), request_body = WaitBody,
     responses(
         (status = 200, description = "The jobs; `timed_out` if the wait ran out", body = WaitedBody),
         (status = 404, description = "One of them does not exist or belongs to somebody else", body = FaultBody),
@@ -61,25 +60,15 @@ pub(super) async fn one(
 )]
 pub(super) async fn several(
     State(app): State<App>,
-    By(caller): By,
+    MayRead(caller): MayRead,
     Body(body): Body<WaitBody>,
 ) -> Answer<Json<WaitedBody>> {
     let wait_for = if body.any { WaitFor::Any } else { WaitFor::All };
-    let waited = wait(&app, &caller, &body.jobs, wait_for, patience("timeout_s", body.timeout_s)?).await?;
+    let patience = patience("timeout_s", body.timeout_s)?;
+    let waited = app.engine.wait(&caller, &body.jobs, wait_for, patience).await?;
     let mut jobs: Vec<JobBody> = Vec::with_capacity(waited.jobs.len());
     for job in waited.jobs {
         jobs.push(app.engine.view(job).await?.into());
     }
     Ok(Json(WaitedBody { jobs, timed_out: waited.timed_out }))
-}
-
-async fn wait(
-    app: &App,
-    caller: &Caller,
-    names: &[String],
-    wait_for: WaitFor,
-    patience: Duration,
-) -> Result<Waited, Fault> {
-    let long = app.engine.wait(caller, names, wait_for, patience);
-    app.unless_stopping(long, app.engine.wait(caller, names, wait_for, Duration::ZERO)).await
 }

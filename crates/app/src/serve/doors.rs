@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::serve::Listener;
+use axum::extract::connect_info::Connected;
+use axum::serve::{IncomingStream, Listener};
 use longshore_domain::Principal;
 use longshore_domain::fault::{Fault, FaultCode};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
@@ -16,7 +17,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::config::{Config, Listen};
 use crate::daemon::port_holder;
 use crate::home::Home;
-use crate::http::{self, App};
+use crate::http::{self, App, Peer};
 use crate::problem::file_failed;
 
 /// File that remembers the port of a home that chose a free one.
@@ -53,7 +54,8 @@ impl Doors {
     /// Lets callers in until the daemon stops, then waits for the requests under way.
     pub(super) async fn serve(self, app: App) {
         let stopped = app.stopping.clone().cancelled_owned();
-        let public = axum::serve(NoDelay(self.tcp), http::public(&app)).with_graceful_shutdown(stopped);
+        let service = http::public(&app).into_make_service_with_connect_info::<Peer>();
+        let public = axum::serve(NoDelay(self.tcp), service).with_graceful_shutdown(stopped);
         let (public, ()) = tokio::join!(public.into_future(), self.socket.serve(&app));
         if let Err(error) = public {
             tracing::error!(%error, "the TCP door broke");
@@ -108,6 +110,12 @@ impl Listener for NoDelay {
     }
 }
 
+impl Connected<IncomingStream<'_, NoDelay>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, NoDelay>) -> Self {
+        Self(stream.remote_addr().ip())
+    }
+}
+
 /// A socket that lets in only processes of the user who runs the daemon.
 struct SameUser(UnixListener);
 
@@ -129,7 +137,7 @@ impl SameUser {
         })
     }
 
-    /// Lets bridges in until the daemon stops, then cuts them off: they come again and repeat what was not answered.
+    /// Lets bridges in until the daemon stops, then waits until each has its answers: the engine drains by then.
     async fn serve(self, app: &App) {
         let mut bridges = JoinSet::new();
         loop {
@@ -140,8 +148,13 @@ impl SameUser {
                     bridges.spawn(longshore_mcp::stdio::serve(app.mcp.clone(), owner, stream));
                 }
                 Some(ended) = bridges.join_next() => note_end(ended),
-                () = app.stopping.cancelled() => return bridges.shutdown().await,
+                () = app.stopping.cancelled() => break,
             }
+        }
+        // Whoever comes now finds no door, and waits for the next daemon.
+        drop(self);
+        while let Some(ended) = bridges.join_next().await {
+            note_end(ended);
         }
     }
 

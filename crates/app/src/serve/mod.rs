@@ -12,7 +12,7 @@ use longshore_engine::{Clock, Engine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::TokenBook;
+use crate::access::Access;
 use crate::config::Config;
 use crate::daemon::info::DaemonInfo;
 use crate::daemon::{announce, lock};
@@ -114,7 +114,7 @@ fn make_app(home: &Home, config: Config, engine: &Engine, info: &DaemonInfo) -> 
     Ok(App::new(Shared {
         mcp: settings::mcp(home, &config, engine)?,
         engine: engine.clone(),
-        tokens: TokenBook::open(home)?,
+        access: Access::open(home, &config.limits, config.oauth)?,
         hosts: config.hosts,
         facts,
         stopping: CancellationToken::new(),
@@ -152,7 +152,12 @@ async fn clean_daily(engine: Engine, stopping: CancellationToken) {
             () = stopping.cancelled() => return,
         }
         match engine.gc(false).await {
-            Ok(report) => tracing::info!(outputs = report.outputs, records = report.records, "retention done"),
+            Ok(report) => tracing::info!(
+                outputs = report.outputs,
+                records = report.records,
+                orphans = report.orphans,
+                "retention done"
+            ),
             Err(fault) => tracing::error!(fault.code = %fault.code, why = fault.why, "retention failed"),
         }
     }

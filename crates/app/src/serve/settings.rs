@@ -35,6 +35,7 @@ pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Sett
         lease: config.lease,
         env_allow: config.env_allow.clone(),
         retention: config.retention.clone(),
+        fixtures: false,
     })
 }
 

@@ -224,3 +224,27 @@ fn completions_come_for_each_shell() {
     assert!(home.run(&["help", "exit-codes"]).ok().text().contains("128 + n"));
     assert!(!home.path("").exists(), "neither needs a home");
 }
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
+    let home = Home::new();
+    let id = home.submit(&["--", "echo", "hi"]);
+    home.run(&["wait", &id]).ok();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let failed = crate::harness::ran(home.command(&["logs", &id]).stdout(full).output().unwrap());
+    assert!(failed.code == 74 && failed.stderr.contains("error[file_failed]"), "{failed:?}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let left = crate::harness::ran(home.command(&["logs", &id]).stdout(writer).output().unwrap());
+    assert_eq!((left.code, left.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn advice_names_the_next_command() {
+    let home = Home::new();
+    home.run(&["run", "--", "true"]).ok();
+    for (args, word) in [(["show", "99"], "longshore ls --all"), (["cancel", "1"], "longshore show")] {
+        let refused = home.run(&args);
+        assert!(refused.stderr.contains("next:") && refused.stderr.contains(word), "{refused:?}");
+    }
+}

@@ -1,22 +1,12 @@
 //! The daemon's life: one of it, starting by itself, ending, being killed.
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
-use crate::harness::{Home, ran};
-
-fn pid(daemon: &Value) -> Pid {
-    Pid::from_raw(i32::try_from(daemon["pid"].as_u64().unwrap()).unwrap()).unwrap()
-}
-
-/// A command that runs until `file` is there, and then ends with 7.
-fn until_there(file: &str) -> String {
-    format!("echo up; while [ ! -e {file} ]; do sleep 0.02; done; echo down; exit 7")
-}
+use crate::harness::{Home, pid_of, ran, until_there};
 
 #[test]
 fn a_killed_daemon_loses_nothing() {
@@ -24,7 +14,7 @@ fn a_killed_daemon_loses_nothing() {
     let go = home.scratch("go");
     let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
     assert_eq!(home.first_line(&id), "up\n");
-    kill_process(pid(&home.daemon()), Signal::KILL).unwrap();
+    kill_process(pid_of(&home.daemon()), Signal::KILL).unwrap();
     std::fs::write(&go, "").unwrap();
     assert_eq!(home.run(&["wait", &id]).code, 7);
     assert_eq!(home.run(&["logs", &id]).text(), "up\ndown\n");
@@ -41,7 +31,7 @@ fn a_wait_survives_the_death_of_the_daemon() {
     let mut out = follower.stdout.take().unwrap();
     let mut first = [0; 3];
     out.read_exact(&mut first).unwrap();
-    kill_process(pid(&home.daemon()), Signal::KILL).unwrap();
+    kill_process(pid_of(&home.daemon()), Signal::KILL).unwrap();
     std::fs::write(&go, "").unwrap();
     assert_eq!(ran(waiter.wait_with_output().unwrap()).code, 7);
     let mut rest = String::new();
@@ -62,6 +52,25 @@ fn stopping_the_daemon_leaves_commands_alone() {
     assert_eq!(home.run(&["down", "--json"]).ok().json()["stopped"], false);
     std::fs::write(&go, "").unwrap();
     assert_eq!(home.run(&["wait", &id]).code, 7);
+}
+
+#[test]
+fn who_watches_outlasts_a_stop_and_does_not_undo_it() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    let mut follower = home.command(&["logs", "-f", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = follower.stdout.take().unwrap();
+    let mut first = [0; 3];
+    out.read_exact(&mut first).unwrap();
+    assert_eq!(home.run(&["down", "--json"]).ok().json()["stopped"], true);
+    std::fs::write(&go, "").unwrap();
+    assert!(!home.path("daemon.json").exists());
+    home.run(&["up"]).ok();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert_eq!((&first, rest.as_str()), (b"up\n", "down\n"));
+    assert!(follower.wait().unwrap().success());
 }
 
 #[test]
@@ -175,18 +184,22 @@ fn secrets_are_for_the_owner_only() {
 }
 
 #[test]
-fn the_bridge_answers_and_keeps_standard_output_pure() {
-    use std::io::Write;
+fn a_second_signal_ends_a_daemon_at_once() {
     let home = Home::new();
-    let mut command = home.command(&["mcp"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let ask = r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"test","version":"1"}}}"#;
-    let mut stdin = child.stdin.take().unwrap();
-    writeln!(stdin, "{ask}").unwrap();
-    let mut answer = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.as_mut().unwrap()), &mut answer).unwrap();
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert_eq!((&answer["id"], &answer["result"]["serverInfo"]["name"]), (&1.into(), &"longshore".into()), "{answer}");
-    drop(stdin);
-    assert!(child.wait().unwrap().success());
+    let mut command = home.command(&["serve"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains(" ready ")));
+    // A request whose body never comes is under way for as long as the daemon lets it be.
+    let token = format!("Bearer {}", home.token());
+    let headers = [("authorization", token.as_str()), ("content-length", "10"), ("expect", "100-continue")];
+    let mut stuck = home.open("POST", "/api/v1/jobs", &headers, b"");
+    let mut word = [0; 12];
+    stuck.read_exact(&mut word).unwrap();
+    assert_eq!(&word, b"HTTP/1.1 100");
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(log.any(|line| line.contains("stopping; running commands go on")));
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(128 + 2));
+    drop(stuck);
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use longshore_testkit::ShimsEnd;
+use rustix::process::Pid;
 use serde_json::Value;
 
 /// Nothing that a test waits for takes this long.
@@ -67,6 +69,14 @@ impl Home {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
+    /// A home with these settings.
+    pub(crate) fn configured(settings: &str) -> Self {
+        let home = Self::new();
+        std::fs::create_dir_all(home.path("")).unwrap();
+        std::fs::write(home.path("config.toml"), settings).unwrap();
+        home
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join("home").join(name)
     }
@@ -79,7 +89,8 @@ impl Home {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command.args(args).env("LONGSHORE_HOME", self.path("")).stdin(Stdio::null()).current_dir(self.folder.path());
-        for name in ["LONGSHORE_LISTEN", "LONGSHORE_LOG", "LONGSHORE_CONVERSATION"] {
+        let chats = longshore_mcp::CONVERSATION_VARIABLES;
+        for name in ["LONGSHORE_LISTEN", "LONGSHORE_LOG"].into_iter().chain(chats) {
             command.env_remove(name);
         }
         command
@@ -125,7 +136,7 @@ impl Home {
         self.ask_with(method, path, &[("authorization", &token)], body.as_bytes())
     }
 
-    /// Asks the daemon with exactly these headers, beside the length and, unless given, the host.
+    /// Asks the daemon with exactly these headers and, unless given, the length and the host.
     pub(crate) fn ask_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         let mut stream = self.open(method, path, headers, body);
         let mut bytes = vec![];
@@ -142,9 +153,11 @@ impl Home {
         let address = self.daemon()["listen"].as_str().unwrap().to_owned();
         let mut stream = TcpStream::connect(&address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-        if !headers.iter().any(|(name, _)| *name == "host") {
-            head.push_str(&format!("host: {address}\r\n"));
+        let mut head = format!("{method} {path} HTTP/1.1\r\nconnection: close\r\n");
+        for (name, value) in [("content-length", body.len().to_string()), ("host", address)] {
+            if !headers.iter().any(|(given, _)| *given == name) {
+                head.push_str(&format!("{name}: {value}\r\n"));
+            }
         }
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -158,15 +171,9 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        if !self.path("daemon.json").exists() {
-            return;
-        }
-        let unfinished = self.run(&["ls", "--all", "--json", "--state", "waiting,queued,claimed,running,stopping"]);
-        for line in unfinished.text().lines() {
-            let job: Value = serde_json::from_str(line).unwrap();
-            self.run(&["cancel", "--wait", job["id"].as_str().unwrap()]);
-        }
+        // Without a daemon this does nothing.
         self.run(&["down", "--now"]);
+        drop(ShimsEnd::of(self.path("run")));
     }
 }
 
@@ -176,4 +183,14 @@ pub(crate) fn ran(output: Output) -> Ran {
         stdout: output.stdout,
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// The process of a daemon.
+pub(crate) fn pid_of(daemon: &Value) -> Pid {
+    Pid::from_raw(i32::try_from(daemon["pid"].as_u64().unwrap()).unwrap()).unwrap()
+}
+
+/// A command that runs until `file` is there, and then ends with 7.
+pub(crate) fn until_there(file: &str) -> String {
+    format!("echo up; while [ ! -e {file} ]; do sleep 0.02; done; echo down; exit 7")
 }

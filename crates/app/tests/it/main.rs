@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that finds something missing has failed")]
 
+mod access;
+mod bridge;
+mod briefs;
 mod commands;
 mod daemon;
 mod docs;
 mod harness;
 mod http;
+mod issuer;
+mod oauth;
+mod privileges;
 mod refusals;
 mod scripts;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lease::{Lease, ProcessIdentity};
 use super::outcome::AttemptReport;
+use super::question::{Answer, NewQuestion};
 use super::state::StateName;
 use crate::access::Principal;
 use crate::id::{AttemptNumber, EventSeq, JobId, JobNumber, QuestionId};
@@ -17,17 +18,15 @@ pub enum Event {
     Approved {
         /// The question.
         question: QuestionId,
-        /// Who decided.
-        by: Principal,
+        /// The answer.
+        answer: Answer,
     },
     /// The question before the start was answered with no.
     Denied {
         /// The question.
         question: QuestionId,
-        /// Who decided.
-        by: Principal,
-        /// The reason given.
-        reason: Option<String>,
+        /// The answer.
+        answer: Answer,
     },
     /// The deadline of the question passed.
     Unanswered {
@@ -74,17 +73,19 @@ pub enum Event {
         /// The new end of the lease.
         until: Timestamp,
     },
-    /// The running job asks a person.
+    /// The running job asks a person: all of these at once.
     Asked {
         /// Token of the holder.
         token: AttemptNumber,
-        /// The question.
-        question: QuestionId,
+        /// The questions, at least one.
+        questions: Vec<NewQuestion>,
     },
-    /// A question of the running job was answered or ran out.
+    /// A question of the running job was answered.
     Answered {
         /// The question.
         question: QuestionId,
+        /// The answer.
+        answer: Answer,
     },
     /// Somebody wants it to end.
     CancelRequested {
@@ -217,13 +218,16 @@ impl Event {
     /// The sentence that the history keeps beside the event's name: a reason, a cause, an end. Never a secret.
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::Denied { reason, .. } | Self::CancelRequested { reason, .. } => reason.clone(),
+            Self::Denied { answer, .. } => answer.reason.clone(),
+            Self::CancelRequested { reason, .. } => reason.clone(),
             Self::DependencySucceeded { on } | Self::DependencyFailed { on } => Some(on.to_string()),
             Self::GivenBack { reason, .. } => Some(reason.clone()),
             Self::Started { process: Some(process), .. } => Some(format!("process {}", process.pid)),
-            Self::Asked { question, .. } | Self::Answered { question } | Self::Unanswered { question } => {
-                Some(question.to_string())
+            Self::Asked { questions, .. } => {
+                let ids: Vec<_> = questions.iter().map(|question| question.id.to_string()).collect();
+                Some(ids.join(" "))
             }
+            Self::Answered { question, .. } | Self::Unanswered { question } => Some(question.to_string()),
             Self::Lost { message, .. } => Some(message.clone()),
             Self::Ended { report, .. } => report.verdict().2,
             _ => None,

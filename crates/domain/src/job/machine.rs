@@ -5,10 +5,14 @@ use std::time::Duration;
 use super::event::Event;
 use super::lease::{Lease, Run};
 use super::outcome::{AttemptReport, FailReason, Outcome, OutcomeStatus};
+use super::question::{Answer, NewQuestion, Question};
 use super::state::{JobState, StateName, StopReason};
 use super::{EventKind, Job};
-use crate::id::AttemptNumber;
+use crate::id::{AttemptNumber, QuestionId};
 use crate::time::Timestamp;
+
+/// Most questions of one job that are open at once.
+pub const OPEN_QUESTIONS_MAX: usize = 64;
 
 /// What an event makes of a job: the parts of the row that change, and what is to be done once they are durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +34,7 @@ pub struct Step {
 pub enum Effect {
     /// The queue has a job that can be claimed.
     Ready,
-    /// A job falls due at this instant.
+    /// A job or the deadline of a question falls due at this instant.
     Timer(Timestamp),
     /// The attempt must be stopped. The state `stopping` keeps it wanted until the stop is proved.
     Stop(AttemptNumber),
@@ -40,6 +44,15 @@ pub enum Effect {
     Settle,
     /// A success took this long: remember it for estimates.
     Learn(Duration),
+    /// The question is open from now on; written together with the change.
+    Ask(Box<Question>),
+    /// The question is open no more; written together with the change.
+    Close {
+        /// The question.
+        question: QuestionId,
+        /// The answer; absent if nobody answered.
+        answer: Option<Box<Answer>>,
+    },
 }
 
 /// Why an event changed nothing.
@@ -67,6 +80,9 @@ pub enum Refusal {
     /// The question is not one that the job waits for.
     #[error("the job does not wait for this question")]
     OtherQuestion,
+    /// The job has as many open questions as one may have.
+    #[error("a job may have {OPEN_QUESTIONS_MAX} open questions, not more")]
+    TooManyQuestions,
     /// What was asked for is already so.
     #[error("nothing is left to do: it was asked for before")]
     Already,
@@ -94,6 +110,26 @@ pub fn initial_state(not_before: Option<Timestamp>, after_left: u32, now: Timest
 ///
 /// Source: the state table in `ARCHITECTURE.md`.
 pub fn apply(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
+    let answer = match &event {
+        Event::Approved { answer, .. } | Event::Denied { answer, .. } | Event::Answered { answer, .. } => {
+            Some(Box::new(answer.clone()))
+        }
+        _ => None,
+    };
+    let mut step = decide(job, event, now)?;
+    close_questions(job, answer, &mut step);
+    Ok(step)
+}
+
+/// Whatever leads out of a state closes the questions that the next one does not wait for: none stays open behind it.
+fn close_questions(job: &Job, answer: Option<Box<Answer>>, step: &mut Step) {
+    let open = step.state.open_questions();
+    let closed = job.state.open_questions().iter().filter(|question| !open.contains(question));
+    let closes: Vec<_> = closed.map(|&question| Effect::Close { question, answer: answer.clone() }).collect();
+    step.effects.extend(closes);
+}
+
+fn decide(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
     let kind = event.kind();
     let state = job.state.name();
     let not_now = || Err(Refusal::NotNow { state, event: kind });
@@ -103,16 +139,16 @@ pub fn apply(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
     check_token(job, &event)?;
     match event {
         Event::Approved { question, .. } => approved(job, question, now),
-        Event::Denied { question, reason, .. } => {
+        Event::Denied { question, answer } => {
             check_held(job, question)?;
-            let message = reason.map_or("denied".into(), |reason| format!("denied: {reason}"));
+            let message = answer.reason.map_or("denied".into(), |reason| format!("denied: {reason}"));
             Ok(finish(job, Outcome::failed(FailReason::Denied, message), now))
         }
         Event::Unanswered { question } if state == StateName::Held => {
             check_held(job, question)?;
             Ok(finish(job, Outcome::failed(FailReason::Unanswered, "nobody answered in time"), now))
         }
-        Event::Answered { question } | Event::Unanswered { question } => answered(job, question),
+        Event::Answered { question, .. } | Event::Unanswered { question } => answered(job, question),
         Event::Due => due(job, now),
         Event::DependencySucceeded { .. } => dependency_succeeded(job, now),
         Event::DependencyFailed { on } => match &job.state {
@@ -148,7 +184,7 @@ pub fn apply(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
             _ => not_now(),
         },
         Event::Renewed { until, .. } => Ok(renewed(job, until)),
-        Event::Asked { question, .. } => asked(job, question),
+        Event::Asked { token, questions } => asked(job, token, questions, now),
         Event::CancelRequested { reason, .. } => cancel_requested(job, reason, now),
         Event::DeadlinePassed { .. } => match &job.state {
             JobState::Running { lease, run } | JobState::Asking { lease, run, .. } => {
@@ -180,7 +216,7 @@ fn check_token(job: &Job, event: &Event) -> Result<(), Refusal> {
     }
 }
 
-fn check_held(job: &Job, asked: crate::id::QuestionId) -> Result<(), Refusal> {
+fn check_held(job: &Job, asked: QuestionId) -> Result<(), Refusal> {
     match &job.state {
         JobState::Held { question, .. } if *question == asked => Ok(()),
         _ => Err(Refusal::OtherQuestion),
@@ -208,7 +244,7 @@ fn finish(job: &Job, outcome: Outcome, now: Timestamp) -> Step {
     stay(job, JobState::Finished { outcome, at }, effects)
 }
 
-fn approved(job: &Job, asked: crate::id::QuestionId, now: Timestamp) -> Result<Step, Refusal> {
+fn approved(job: &Job, asked: QuestionId, now: Timestamp) -> Result<Step, Refusal> {
     check_held(job, asked)?;
     let JobState::Held { not_before, after_left, .. } = &job.state else { return Err(Refusal::OtherQuestion) };
     let (state, effects) = initial_state(*not_before, *after_left, now);
@@ -257,18 +293,32 @@ fn renewed(job: &Job, until: Timestamp) -> Step {
     stay(job, state, vec![])
 }
 
-fn asked(job: &Job, question: crate::id::QuestionId) -> Result<Step, Refusal> {
+fn asked(job: &Job, token: AttemptNumber, asked: Vec<NewQuestion>, now: Timestamp) -> Result<Step, Refusal> {
     let (lease, run, mut open) = match &job.state {
         JobState::Running { lease, run } => (lease, run, vec![]),
-        JobState::Asking { open, .. } if open.contains(&question) => return Err(Refusal::Already),
         JobState::Asking { lease, run, open } => (lease, run, open.clone()),
         state => return Err(Refusal::NotNow { state: state.name(), event: EventKind::Asked }),
     };
-    open.push(question);
-    Ok(stay(job, JobState::Asking { lease: lease.clone(), run: run.clone(), open }, vec![]))
+    if asked.is_empty() {
+        return Err(Refusal::Already);
+    }
+    if open.len() + asked.len() > OPEN_QUESTIONS_MAX {
+        return Err(Refusal::TooManyQuestions);
+    }
+    for (at, new) in asked.iter().enumerate() {
+        if open.contains(&new.id) || asked[..at].iter().any(|other| other.spec.key == new.spec.key) {
+            return Err(Refusal::Already);
+        }
+        open.push(new.id);
+    }
+    let questions: Vec<_> = asked.into_iter().map(|new| Question::new(new, job.id, token, now)).collect();
+    let deadline = questions.iter().filter_map(|question| question.deadline_at).min();
+    let asks = questions.into_iter().map(|question| Effect::Ask(Box::new(question)));
+    let effects = asks.chain(deadline.map(Effect::Timer)).collect();
+    Ok(stay(job, JobState::Asking { lease: lease.clone(), run: run.clone(), open }, effects))
 }
 
-fn answered(job: &Job, question: crate::id::QuestionId) -> Result<Step, Refusal> {
+fn answered(job: &Job, question: QuestionId) -> Result<Step, Refusal> {
     let JobState::Asking { lease, run, open } = &job.state else { return Err(Refusal::OtherQuestion) };
     if !open.contains(&question) {
         return Err(Refusal::OtherQuestion);
@@ -288,6 +338,10 @@ fn cancel_requested(job: &Job, reason: Option<String>, now: Timestamp) -> Result
         JobState::Claimed { lease } => Ok(stop(job, lease, None, why)),
         JobState::Running { lease, run } | JobState::Asking { lease, run, .. } => {
             Ok(stop(job, lease, Some(run.clone()), why))
+        }
+        // It is being stopped already; but after a deadline another attempt might follow, which nobody wants any more.
+        JobState::Stopping { lease, run, why: StopReason::Deadline } => {
+            Ok(stay(job, JobState::Stopping { lease: lease.clone(), run: run.clone(), why }, vec![]))
         }
         JobState::Stopping { .. } => Err(Refusal::Already),
         JobState::Finished { .. } => Err(Refusal::Finished),

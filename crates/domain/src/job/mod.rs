@@ -1,6 +1,8 @@
 //! The job: the one durable thing. Every other thing that is shown anywhere is a view of it.
 
 mod event;
+mod fixture;
+mod form;
 mod lease;
 mod machine;
 mod outcome;
@@ -10,10 +12,13 @@ mod spec;
 mod state;
 
 pub use event::{Event, EventKind, EventRecord};
+pub use fixture::{FixtureEnd, FixtureSpec, FixtureStep};
 pub use lease::{Lease, ProcessIdentity, Run};
-pub use machine::{Effect, Refusal, Step, apply, initial_state};
-pub use outcome::{AttemptReport, FailReason, LeftoverProcess, Outcome, OutcomeStatus, OutputFacts, ResourceUse};
-pub use question::{Answer, Question, QuestionKind};
+pub use machine::{Effect, OPEN_QUESTIONS_MAX, Refusal, Step, apply, initial_state};
+pub use outcome::{
+    AttemptReport, FailReason, LeftoverProcess, Outcome, OutcomeStatus, OutputFacts, ReportedEnd, ResourceUse,
+};
+pub use question::{Answer, Decision, NewQuestion, Question, QuestionKind, QuestionSpec};
 pub use retry::RetryPolicy;
 pub use spec::{CommandLimits, CommandSpec, Deadlines, JobKind, JobSpec, OutputMode, QueueName, SpecProblem};
 pub use state::{JobState, StateName, StopReason};

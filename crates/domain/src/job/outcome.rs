@@ -174,7 +174,25 @@ impl Outcome {
     }
 }
 
-/// What the shim saw of one attempt. Written to the exit record before anybody is told.
+/// How an attempt that ran no program ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReportedEnd {
+    /// With a result.
+    Result,
+    /// With a result that says that the tool failed: the call itself did what was asked.
+    ToolError,
+    /// Without a result.
+    Failed {
+        /// Why.
+        reason: FailReason,
+        /// A sentence for people and models.
+        message: String,
+    },
+}
+
+/// What was seen of one attempt: by the shim, which writes it to the exit record before it tells anybody, or by
+/// whoever ran what is no program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptReport {
     /// Exit code, when the program ended by itself.
@@ -186,6 +204,12 @@ pub struct AttemptReport {
     /// Why the program could not be started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spawn_error: Option<String>,
+    /// How it ended, when it ran no program and ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<ReportedEnd>,
+    /// It could not be started because there is no such program.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub program_missing: bool,
     /// The hard deadline passed before it ended.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deadline_passed: bool,
@@ -219,6 +243,11 @@ impl AttemptReport {
             Self { deadline_passed: true, ran, .. } => {
                 failed(FailReason::Deadline, format!("stopped at its deadline after {}", format_length(*ran)))
             }
+            Self { end: Some(ReportedEnd::Result), .. } => (OutcomeStatus::Succeeded, None, None),
+            Self { end: Some(ReportedEnd::ToolError), .. } => {
+                (OutcomeStatus::Succeeded, None, Some("the tool reported an error".into()))
+            }
+            Self { end: Some(ReportedEnd::Failed { reason, message }), .. } => failed(*reason, message.clone()),
             Self { exit_code: Some(0), .. } => (OutcomeStatus::Succeeded, None, None),
             Self { exit_code: Some(code), .. } => failed(FailReason::Exit, format!("ended with exit code {code}")),
             Self { signal: Some(signal), .. } => failed(FailReason::Signal, format!("ended by signal {signal}")),

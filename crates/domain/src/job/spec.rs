@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::fixture::FixtureSpec;
 use crate::time::millis;
 
 /// The sorts of work. Calls of upstream tools, claimed work and processes join as they are built.
@@ -15,6 +16,26 @@ use crate::time::millis;
 pub enum JobKind {
     /// A program run by a shim.
     Command,
+    /// A script for tests, played by the engine itself.
+    Fixture,
+}
+
+impl JobKind {
+    /// Every kind.
+    pub const ALL: [Self; 2] = [Self::Command, Self::Fixture];
+
+    /// The kind as it is written everywhere.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Fixture => "fixture",
+        }
+    }
+
+    /// The kind of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
 }
 
 /// What a job would do.
@@ -23,6 +44,8 @@ pub enum JobKind {
 pub enum JobSpec {
     /// Run a program.
     Command(CommandSpec),
+    /// Play a script.
+    Fixture(FixtureSpec),
 }
 
 impl JobSpec {
@@ -30,20 +53,23 @@ impl JobSpec {
     pub fn kind(&self) -> JobKind {
         match self {
             Self::Command(_) => JobKind::Command,
+            Self::Fixture(_) => JobKind::Fixture,
         }
     }
 
     /// One line of at most 120 characters for lists and titles, without control characters.
     pub fn title(&self) -> String {
-        match self {
+        one_line(&match self {
             Self::Command(command) => command.title(),
-        }
+            Self::Fixture(fixture) => fixture.title(),
+        })
     }
 
-    /// Equal for jobs that can be expected to take alike: same program, arguments and directory.
+    /// Equal for jobs that can be expected to take alike: same program, arguments and directory; same script.
     pub fn likeness(&self) -> u64 {
         match self {
             Self::Command(command) => command.likeness(),
+            Self::Fixture(fixture) => fixture.likeness(),
         }
     }
 }
@@ -246,13 +272,7 @@ impl CommandSpec {
     }
 
     fn title(&self) -> String {
-        const CHARS_MAX: usize = 120;
-        let line = self.argv.iter().map(|word| display_word(word, self.shell)).collect::<Vec<_>>().join(" ");
-        let clean: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        if clean.chars().count() <= CHARS_MAX {
-            return clean;
-        }
-        clean.chars().take(CHARS_MAX - 1).chain(['…']).collect()
+        self.argv.iter().map(|word| display_word(word, self.shell)).collect::<Vec<_>>().join(" ")
     }
 
     fn likeness(&self) -> u64 {
@@ -266,6 +286,15 @@ impl CommandSpec {
     }
 }
 
+fn one_line(text: &str) -> String {
+    const CHARS_MAX: usize = 120;
+    let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if clean.chars().count() <= CHARS_MAX {
+        return clean;
+    }
+    clean.chars().take(CHARS_MAX - 1).chain(['…']).collect()
+}
+
 fn display_word(word: &str, raw: bool) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-_=./:,+@%^~".contains(c);
     match raw || (!word.is_empty() && word.chars().all(plain)) {
@@ -274,11 +303,11 @@ fn display_word(word: &str, raw: bool) -> String {
     }
 }
 
-fn problem<T>(argument: &'static str, problem: impl Into<String>) -> Result<T, SpecProblem> {
+pub(super) fn problem<T>(argument: &'static str, problem: impl Into<String>) -> Result<T, SpecProblem> {
     Err(SpecProblem { argument, problem: problem.into(), too_large: false })
 }
 
-fn too_large<T>(argument: &'static str, problem: impl Into<String>) -> Result<T, SpecProblem> {
+pub(super) fn too_large<T>(argument: &'static str, problem: impl Into<String>) -> Result<T, SpecProblem> {
     Err(SpecProblem { argument, problem: problem.into(), too_large: true })
 }
 

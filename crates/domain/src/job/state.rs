@@ -184,6 +184,15 @@ impl JobState {
         }
     }
 
+    /// The questions that wait for an answer, oldest first.
+    pub fn open_questions(&self) -> &[QuestionId] {
+        match self {
+            Self::Held { question, .. } => std::slice::from_ref(question),
+            Self::Asking { open, .. } => open,
+            _ => &[],
+        }
+    }
+
     /// The instant at which a waiting job falls due, if it waits for nothing but time.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {

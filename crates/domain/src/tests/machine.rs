@@ -58,6 +58,18 @@ fn question() -> QuestionId {
     QuestionId::new(NOW, 1)
 }
 
+/// A question to ask under a name made of `number`.
+pub(super) fn asking(number: u128, deadline: Option<Duration>) -> NewQuestion {
+    let (kind, prompt) = (QuestionKind::Text, "Which branch?".into());
+    let spec = QuestionSpec { key: format!("key{number}"), kind, prompt, schema: None, deadline };
+    NewQuestion { id: QuestionId::new(NOW, number), spec }
+}
+
+pub(super) fn answer(value: serde_json::Value) -> Answer {
+    let decision = Decision::Accepted(value);
+    Answer { decision, decider: Principal::owner(), channel: "cli".into(), reason: None }
+}
+
 fn states() -> Vec<(&'static str, JobState)> {
     let lease = || lease(1);
     let later = Some(NOW.plus(Duration::from_secs(60)));
@@ -73,6 +85,10 @@ fn states() -> Vec<(&'static str, JobState)> {
         ("claimed", JobState::Claimed { lease: lease() }),
         ("running", JobState::Running { lease: lease(), run: run() }),
         ("asking", JobState::Asking { lease: lease(), run: run(), open: vec![question()] }),
+        (
+            "asking twice",
+            JobState::Asking { lease: lease(), run: run(), open: vec![question(), QuestionId::new(NOW, 4)] },
+        ),
         ("stopping, unstarted", JobState::Stopping { lease: lease(), run: None, why: cancelled() }),
         ("stopping, cancel", JobState::Stopping { lease: lease(), run: Some(run()), why: cancelled() }),
         ("stopping, deadline", JobState::Stopping { lease: lease(), run: Some(run()), why: StopReason::Deadline }),
@@ -87,11 +103,15 @@ fn events() -> Vec<(&'static str, Event)> {
     let overdue = AttemptReport { deadline_passed: true, stopped: false, ..stopped.clone() };
     let unspawned = AttemptReport { spawn_error: Some("no such file".into()), exit_code: None, ..report(0) };
     let lost = |token| Event::Lost { token, message: "shim gone".into(), report: None };
+    let asked = |questions| Event::Asked { token, questions };
     let started = |token| Event::Started { token, process: None, deadline_at: None };
     vec![
-        ("approved", Event::Approved { question: question(), by: by.clone() }),
-        ("approved, other question", Event::Approved { question: QuestionId::new(NOW, 2), by: by.clone() }),
-        ("denied", Event::Denied { question: question(), by: by.clone(), reason: None }),
+        ("approved", Event::Approved { question: question(), answer: answer(true.into()) }),
+        (
+            "approved, other question",
+            Event::Approved { question: QuestionId::new(NOW, 2), answer: answer(true.into()) },
+        ),
+        ("denied", Event::Denied { question: question(), answer: answer(false.into()) }),
         ("unanswered", Event::Unanswered { question: question() }),
         ("due", Event::Due),
         ("dependency_succeeded", Event::DependencySucceeded { on: JobId::new(NOW, 2) }),
@@ -102,8 +122,12 @@ fn events() -> Vec<(&'static str, Event)> {
         ("started", started(token)),
         ("started, old token", started(AttemptNumber(0))),
         ("renewed", Event::Renewed { token, until: NOW.plus(Duration::from_secs(60)) }),
-        ("asked", Event::Asked { token, question: QuestionId::new(NOW, 2) }),
-        ("answered", Event::Answered { question: question() }),
+        ("asked", asked(vec![asking(2, None)])),
+        ("asked, two in time", asked(vec![asking(2, None), asking(3, Some(Duration::from_secs(60)))])),
+        ("asked again", asked(vec![asking(1, None)])),
+        ("asked nothing", asked(vec![])),
+        ("answered", Event::Answered { question: question(), answer: answer("main".into()) }),
+        ("answered, other", Event::Answered { question: QuestionId::new(NOW, 2), answer: answer("main".into()) }),
         ("cancel_requested", Event::CancelRequested { by, reason: None }),
         ("deadline_passed", Event::DeadlinePassed { token }),
         ("ended, exit 0", Event::Ended { token, report: report(0) }),
@@ -130,6 +154,7 @@ fn describe(state: &JobState) -> String {
             Some(reason) => format!("finished {}({reason})", outcome.status.as_str()),
             None => format!("finished {}", outcome.status.as_str()),
         },
+        JobState::Asking { open, .. } if open.len() > 1 => format!("asking, {}", open.len()),
         other => other.name().to_string(),
     }
 }
@@ -142,6 +167,9 @@ fn effects(step: &Step) -> String {
         Effect::Freed => "freed",
         Effect::Settle => "settle",
         Effect::Learn(_) => "learn",
+        Effect::Ask(_) => "ask",
+        Effect::Close { answer: Some(_), .. } => "answer",
+        Effect::Close { answer: None, .. } => "close",
     });
     names.collect::<Vec<_>>().join(" ")
 }
@@ -149,7 +177,8 @@ fn effects(step: &Step) -> String {
 fn table() -> String {
     let mut text = String::from(
         "# What each event makes of each state, and the effects that follow. Written from `apply` by the tests:\n\
-         # review its diff like code. `(again)` is a job that allows one retry.\n",
+         # review its diff like code. `(again)` is a job that allows one retry; `answer` closes a question with an\n\
+         # answer, `close` without one.\n",
     );
     for (name, state) in states() {
         writeln!(text, "\n{name}").expect("a string takes everything");
@@ -169,7 +198,9 @@ fn table() -> String {
                 }
             }
         }
-        for refusal in ["finished", "not now", "lease lost", "other question", "already", "not due"] {
+        for refusal in
+            ["finished", "not now", "lease lost", "other question", "already", "not due", "too many questions"]
+        {
             let names: Vec<_> = refused.iter().filter(|(of, _)| *of == refusal).map(|(_, name)| *name).collect();
             if !names.is_empty() {
                 writeln!(text, "  refused ({refusal}): {}", names.join("; ")).expect("a string takes everything");
@@ -188,6 +219,7 @@ fn line(job: &Job, event: &Event) -> Result<String, &'static str> {
         Err(Refusal::OtherQuestion) => Err("other question"),
         Err(Refusal::Already) => Err("already"),
         Err(Refusal::NotDue(_)) => Err("not due"),
+        Err(Refusal::TooManyQuestions) => Err("too many questions"),
     }
 }
 
@@ -222,4 +254,26 @@ fn a_given_back_attempt_burns_its_number_but_no_retry() {
         job.advance(step, NOW);
         assert_eq!((job.attempt, job.failures), (AttemptNumber(round), 0));
     }
+}
+
+#[test]
+fn the_open_questions_of_a_job_are_bounded() {
+    let mut job = job(JobState::Running { lease: lease(1), run: run() }, 1);
+    let asked = |numbers: std::ops::Range<u128>| Event::Asked {
+        token: AttemptNumber(1),
+        questions: numbers.map(|number| asking(number, None)).collect(),
+    };
+    let most = OPEN_QUESTIONS_MAX as u128;
+    assert_eq!(apply(&job, asked(0..most + 1), NOW), Err(Refusal::TooManyQuestions));
+    let step = apply(&job, asked(0..most), NOW).expect("there is room");
+    job.advance(step, NOW);
+    assert_eq!(apply(&job, asked(most..most + 1), NOW), Err(Refusal::TooManyQuestions));
+}
+
+#[test]
+fn one_ask_has_no_key_twice() {
+    let job = job(JobState::Running { lease: lease(1), run: run() }, 1);
+    let twin = NewQuestion { id: QuestionId::new(NOW, 2), ..asking(1, None) };
+    let asked = Event::Asked { token: AttemptNumber(1), questions: vec![asking(1, None), twin] };
+    assert_eq!(apply(&job, asked, NOW), Err(Refusal::Already));
 }

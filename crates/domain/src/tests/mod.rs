@@ -1,3 +1,6 @@
+mod fixture;
 mod machine;
 mod model;
+mod questions;
+mod scopes;
 mod values;

@@ -1,24 +1,28 @@
 //! Random histories against a plain model: what must hold whatever happens.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
-use super::machine::{job, lease, report, run};
+use super::machine::{answer, asking, job, lease, report, run};
 use crate::access::Principal;
 use crate::id::{AttemptNumber, JobId, NodeId, QuestionId};
 use crate::job::*;
 use crate::time::Timestamp;
 
 fn question() -> QuestionId {
-    QuestionId::new(Timestamp::from_millis(0), 1)
+    asking(1, None).id
 }
 
 /// Events as callers send them, honest or not: tokens and questions may be wrong.
 fn event() -> impl Strategy<Value = Event> {
     let token = || (0u32..4).prop_map(AttemptNumber);
+    let some = || (1u128..5).prop_map(|number| asking(number, None).id);
+    let asked = || prop::collection::vec((1u128..5).prop_map(|number| asking(number, None)), 0..3);
     prop_oneof![
-        Just(Event::Approved { question: question(), by: Principal::owner() }),
-        Just(Event::Denied { question: question(), by: Principal::owner(), reason: None }),
-        Just(Event::Unanswered { question: question() }),
+        Just(Event::Approved { question: question(), answer: answer(true.into()) }),
+        Just(Event::Denied { question: question(), answer: answer(false.into()) }),
+        some().prop_map(|question| Event::Unanswered { question }),
         Just(Event::Due),
         Just(Event::DependencySucceeded { on: JobId::new(Timestamp::from_millis(0), 9) }),
         Just(Event::DependencyFailed { on: JobId::new(Timestamp::from_millis(0), 9) }),
@@ -26,8 +30,8 @@ fn event() -> impl Strategy<Value = Event> {
         token().prop_map(|token| Event::GivenBack { token, reason: String::new() }),
         token().prop_map(|token| Event::Started { token, process: None, deadline_at: None }),
         token().prop_map(|token| Event::Renewed { token, until: Timestamp::from_millis(i64::MAX) }),
-        token().prop_map(|token| Event::Asked { token, question: question() }),
-        Just(Event::Answered { question: question() }),
+        (token(), asked()).prop_map(|(token, questions)| Event::Asked { token, questions }),
+        some().prop_map(|question| Event::Answered { question, answer: answer("main".into()) }),
         Just(Event::CancelRequested { by: Principal::owner(), reason: None }),
         token().prop_map(|token| Event::DeadlinePassed { token }),
         (token(), 0i32..2, any::<bool>()).prop_map(|(token, code, stopped)| Event::Ended {
@@ -55,6 +59,20 @@ struct Model {
     settled: u32,
     freed: u32,
     claims: u32,
+    open: BTreeSet<QuestionId>,
+}
+
+impl Model {
+    /// What is open is what was asked, less what was closed, each once.
+    fn follow_questions(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match effect {
+                Effect::Ask(question) => assert!(self.open.insert(question.id), "asked while it was open"),
+                Effect::Close { question, .. } => assert!(self.open.remove(question), "closed while it was not open"),
+                _ => {}
+            }
+        }
+    }
 }
 
 proptest! {
@@ -68,7 +86,7 @@ proptest! {
         steps in prop::collection::vec(0i64..400_000, 60),
     ) {
         let mut job = Job { retry: RetryPolicy::times(retries), ..job(first, 0) };
-        let mut model = Model::default();
+        let mut model = Model { open: job.state.open_questions().iter().copied().collect(), ..Model::default() };
         let mut clock = Timestamp::from_millis(1_790_000_000_000);
         for (event, passed) in events.into_iter().zip(steps) {
             clock = Timestamp::from_millis(clock.as_millis() + passed);
@@ -96,6 +114,9 @@ proptest! {
                         prop_assert!(before.state.lease().is_none(), "two live leases");
                         prop_assert_eq!(job.attempt.0, model.highest_token + 1);
                     }
+                    model.follow_questions(&effects);
+                    let open: BTreeSet<_> = job.state.open_questions().iter().copied().collect();
+                    prop_assert_eq!(&model.open, &open, "the state knows other questions than the effects");
                     model.highest_token = job.attempt.0;
                     if let Some(lease) = job.state.lease() {
                         prop_assert_eq!(lease.token, job.attempt, "a live lease has the newest token");

@@ -43,7 +43,7 @@ impl Engine {
                 let next = last.seq;
                 return Ok((events, next));
             }
-            if tokio::time::timeout_at(deadline, commits.changed()).await.is_err() {
+            if !self.inner.came(commits.changed(), deadline).await {
                 return Ok((events, after));
             }
         }

@@ -1,10 +1,15 @@
 //! What a caller can ask for; one operation per file. Every door comes through here.
 
+mod brief;
 mod cancel;
 mod events;
 mod find;
+mod fixture;
+mod follow;
 mod list;
+mod orphans;
 mod output;
+mod questions;
 mod remove;
 mod retention;
 mod retry;
@@ -12,8 +17,12 @@ mod submit;
 mod view;
 mod wait;
 
+pub use brief::{Brief, BriefLine, BriefSection, Briefing, TOKENS_MAX, tokens};
+pub use fixture::SubmitFixture;
+pub use follow::Follower;
 pub use list::{JobPage, ListQuery, PAGE_MAX};
 pub use output::{OUTPUT_BYTES_MAX, OutputCursor, OutputPage, OutputQuery, OutputStart};
+pub use questions::{Answered, Answering, OpenQuestions, QuestionPage};
 pub use remove::Removed;
 pub use retention::RetentionReport;
 pub use submit::{Accepted, Submit};

@@ -60,7 +60,7 @@ pub struct OutputQuery {
     pub start: OutputStart,
     /// Most bytes, 1 to [`OUTPUT_BYTES_MAX`].
     pub bytes_max: usize,
-    /// How long to wait for something new if there is nothing.
+    /// How long to wait for something new if there is nothing; an engine that drains waits no longer.
     pub wait: Duration,
 }
 
@@ -107,7 +107,7 @@ impl Engine {
                 return Ok(page);
             }
             start = OutputStart::Cursor(page.next);
-            if !moved_on && tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
+            if !moved_on && !self.inner.came(news.changed(), deadline).await {
                 return Ok(page);
             }
         }

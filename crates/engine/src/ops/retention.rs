@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use longshore_domain::fault::{Fault, FaultCode};
-use longshore_domain::job::{EventRecord, JobSpec};
+use longshore_domain::job::{EventKind, EventRecord, JobSpec, Question};
 use longshore_domain::{EventSeq, Job, Timestamp};
 use serde::Serialize;
 
@@ -25,6 +25,10 @@ pub struct RetentionReport {
     pub output_bytes: u64,
     /// Records that were archived and removed.
     pub records: u64,
+    /// Files of output that no record led to any more.
+    pub orphans: u64,
+    /// Bytes that they took.
+    pub orphan_bytes: u64,
     /// Nothing was changed: this is what would be done.
     pub dry_run: bool,
 }
@@ -34,21 +38,30 @@ struct Archived<'a> {
     job: &'a Job,
     spec: Option<JobSpec>,
     events: Vec<EventRecord>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    questions: Vec<Question>,
 }
 
 impl Engine {
     /// Removes output and records that are older than the retention allows, and the oldest output beyond the space
-    /// ceiling. Pinned and unfinished jobs are never touched. Can be interrupted and repeated at any point.
+    /// ceiling, as well as output that no record leads to. Pinned and unfinished jobs are never touched. Can be interrupted and repeated at any point.
     ///
     /// # Errors
     /// The store's own, or `file_failed` when the archive cannot be written: then no record was removed.
     pub async fn gc(&self, dry_run: bool) -> Result<RetentionReport, Fault> {
         let now = self.inner.clock.now();
         let retention = self.inner.settings.retention.clone();
-        let mut report = RetentionReport { dry_run, ..RetentionReport::default() };
+        let orphans = self.sweep_orphans(dry_run).await?;
+        let mut report = RetentionReport {
+            dry_run,
+            orphans: orphans.files,
+            orphan_bytes: orphans.bytes,
+            ..RetentionReport::default()
+        };
         self.expire_outputs(now.minus(retention.output), None, &mut report).await?;
         let used = folder_bytes(&self.inner.settings.output_dir);
-        let over = used.saturating_sub(retention.output_bytes_max);
+        let counted = u64::from(dry_run) * report.orphan_bytes;
+        let over = used.saturating_sub(counted).saturating_sub(retention.output_bytes_max);
         if over > 0 {
             let target = report.output_bytes * u64::from(dry_run) + over;
             self.expire_outputs(now, Some(target), &mut report).await?;
@@ -106,7 +119,10 @@ impl Engine {
             for job in &jobs {
                 let spec = self.inner.store.spec(job.id).await?;
                 let events = self.inner.store.events(EventSeq(0), Some(job.id), EVENTS_MAX).await?;
-                serde_json::to_writer(&mut lines, &Archived { job, spec, events }).map_err(Fault::internal)?;
+                let asked = events.iter().any(|event| event.kind == EventKind::Asked);
+                let questions = if asked { self.inner.store.questions(job.id).await? } else { vec![] };
+                serde_json::to_writer(&mut lines, &Archived { job, spec, events, questions })
+                    .map_err(Fault::internal)?;
                 lines.push(b'\n');
             }
             let path = self.inner.settings.archive_dir.join(archive_name(self.inner.clock.now()));

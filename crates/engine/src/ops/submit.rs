@@ -5,7 +5,7 @@ use std::path::Path;
 
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::job::{
-    CommandLimits, CommandSpec, Deadlines, JobSpec, JobState, OutputMode, QueueName, RetryPolicy, SpecProblem,
+    CommandLimits, CommandSpec, Deadlines, JobKind, JobSpec, JobState, OutputMode, QueueName, RetryPolicy, SpecProblem,
 };
 use longshore_domain::store::{ClaimedJob, IdempotencyKey, NewJob, StoreError, Submitted};
 use longshore_domain::{Job, JobId, Timestamp};
@@ -83,7 +83,7 @@ impl Engine {
         if self.inner.draining.is_cancelled() {
             return Err(inner::stopping());
         }
-        check_texts(&request)?;
+        check_texts(request.name.as_deref(), request.key.as_deref(), &request.retry)?;
         let key = request.key.clone().map(|key| IdempotencyKey { key, digest: digest(&request) });
         let after = self.resolve_after(caller, &request.after).await?;
         let job = self.new_job(caller, request, after, key).await?;
@@ -92,6 +92,10 @@ impl Engine {
 
     /// Stores a new job, and starts it if there is room.
     pub(super) async fn accept(&self, job: NewJob) -> Result<Accepted, Fault> {
+        if job.spec.kind() == JobKind::Fixture && !self.inner.settings.fixtures {
+            return Err(Fault::invalid("kind", "this daemon plays no fixtures")
+                .next("submit a command: fixtures exist for the tests of Longshore alone"));
+        }
         let spec = job.spec.clone();
         let slot = self.inner.try_slot();
         let claim = slot.as_ref().map(|_| self.inner.claim(1));
@@ -188,7 +192,9 @@ impl Engine {
 }
 
 fn difference(before: &JobSpec, asked: &JobSpec) -> String {
-    let (JobSpec::Command(before), JobSpec::Command(asked)) = (before, asked);
+    let (JobSpec::Command(before), JobSpec::Command(asked)) = (before, asked) else {
+        return if before == asked { "differs in its name or retries".into() } else { "another kind or script".into() };
+    };
     let pairs = [
         ("command", before.argv != asked.argv || before.shell != asked.shell),
         ("cwd", before.cwd != asked.cwd),
@@ -203,20 +209,21 @@ fn difference(before: &JobSpec, asked: &JobSpec) -> String {
     }
 }
 
-fn digest(request: &Submit) -> [u8; 32] {
+/// Digest of everything that a caller asked for.
+pub(super) fn digest(request: &impl Serialize) -> [u8; 32] {
     // Maps are ordered and fields come in the order of the type, so equal requests give equal bytes.
     let body = serde_json::to_vec(request).unwrap_or_default();
     Sha256::digest(body).into()
 }
 
-fn check_texts(request: &Submit) -> Result<(), Fault> {
-    if request.name.as_ref().is_some_and(|name| name.is_empty() || name.len() > NAME_BYTES_MAX) {
+pub(super) fn check_texts(name: Option<&str>, key: Option<&str>, retry: &RetryPolicy) -> Result<(), Fault> {
+    if name.is_some_and(|name| name.is_empty() || name.len() > NAME_BYTES_MAX) {
         return Err(Fault::invalid("name", "must have 1 to 200 bytes"));
     }
-    if request.key.as_ref().is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+    if key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
         return Err(Fault::invalid("key", "must have 1 to 255 bytes"));
     }
-    if request.retry.retries_max > RetryPolicy::RETRIES_MAX {
+    if retry.retries_max > RetryPolicy::RETRIES_MAX {
         return Err(Fault::invalid("retry", format!("must be 0 to {}", RetryPolicy::RETRIES_MAX)));
     }
     Ok(())
@@ -233,7 +240,7 @@ fn check_directory(cwd: &str) -> Result<(), Fault> {
         .next("give an absolute path of a directory on the machine that runs the daemon; nothing was submitted"))
 }
 
-fn spec_problem(problem: SpecProblem) -> Fault {
+pub(super) fn spec_problem(problem: SpecProblem) -> Fault {
     match problem.too_large {
         true => too_large(problem.argument, problem.problem),
         false => Fault::invalid(problem.argument, problem.problem).next("correct it and submit again; no job was made"),

@@ -6,7 +6,7 @@ use longshore_domain::estimate::Estimate;
 use longshore_domain::fault::Fault;
 use longshore_domain::job::{JobSpec, StateName};
 use longshore_domain::poll::poll_hint;
-use longshore_domain::{Job, Timestamp};
+use longshore_domain::{AttemptNumber, Job, Timestamp};
 
 use crate::Engine;
 use crate::engine::Caller;
@@ -93,6 +93,10 @@ impl Engine {
     fn printed(&self, job: &Job, at: Timestamp) -> Printed {
         if let Some(report) = job.outcome().and_then(|outcome| outcome.report.as_ref()) {
             return Printed { bytes: report.output.bytes, quiet: None };
+        }
+        if job.attempt == AttemptNumber::default() {
+            // What never ran has printed nothing.
+            return Printed { bytes: 0, quiet: None };
         }
         let path = self.inner.settings.output_path(job, job.attempt);
         let changed = std::fs::metadata(&path).ok().and_then(|found| found.modified().ok()).and_then(to_timestamp);

@@ -27,12 +27,13 @@ pub enum WaitFor {
 pub struct Waited {
     /// The jobs as they stand, in the order asked for.
     pub jobs: Vec<Job>,
-    /// The time ran out first; the jobs go on.
+    /// The time ran out first, or the engine is to stop; the jobs go on.
     pub timed_out: bool,
 }
 
 impl Engine {
-    /// Waits until jobs have ended, for at most `patience`. Costs nothing while nothing happens; cancel safe.
+    /// Waits until jobs have ended, for at most `patience` and not once the engine drains. Costs nothing while nothing
+    /// happens; cancel safe.
     ///
     /// # Errors
     /// `job_not_found` for the first unknown name; `invalid_argument` for none or more than [`WAIT_JOBS_MAX`].
@@ -58,7 +59,7 @@ impl Engine {
         Ok(Waited { jobs, timed_out: !over })
     }
 
-    /// Waits until one job has ended, for at most `patience`; returns it as it stands.
+    /// Waits until one job has ended, for at most `patience` and not once the engine drains; returns it as it stands.
     ///
     /// # Errors
     /// The store's own; `job_not_found` if it was removed meanwhile.
@@ -66,6 +67,21 @@ impl Engine {
         let deadline = Instant::now() + patience;
         self.wait_until(&mut job, deadline).await?;
         Ok(job)
+    }
+
+    /// Waits until the job is not as `job` any more, for at most `patience`; returns it as it stands. Cancel safe.
+    ///
+    /// # Errors
+    /// The store's own; `job_not_found` if it was removed meanwhile.
+    pub async fn wait_change(&self, job: &Job, patience: Duration) -> Result<Job, Fault> {
+        let deadline = Instant::now() + patience;
+        let mut news = self.inner.hub.listen(job.id);
+        loop {
+            let now = self.refreshed(job).await?;
+            if now.version != job.version || tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
+                return Ok(now);
+            }
+        }
     }
 
     async fn wait_all(&self, jobs: &mut [Job], deadline: Instant) -> Result<bool, Fault> {
@@ -86,8 +102,7 @@ impl Engine {
             if jobs.iter().any(Job::is_finished) {
                 return Ok(true);
             }
-            let changed = tokio::time::timeout_at(deadline, commits.changed()).await;
-            if changed.is_err() {
+            if !self.inner.came(commits.changed(), deadline).await {
                 return Ok(false);
             }
         }
@@ -101,7 +116,7 @@ impl Engine {
             if job.is_finished() {
                 return Ok(true);
             }
-            if tokio::time::timeout_at(deadline, news.changed()).await.is_err() {
+            if !self.inner.came(news.changed(), deadline).await {
                 return Ok(false);
             }
         }

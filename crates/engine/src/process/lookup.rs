@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use longshore_domain::job::AttemptReport;
 use longshore_domain::{AttemptNumber, JobNumber, Nonce};
@@ -12,6 +13,9 @@ use crate::shim::wire::{ExitRecord, attempt_of, record_name, socket_name};
 
 /// Paths of sockets have room for so many bytes on every system (`sun_path`, 104 on macOS).
 const SOCKET_PATH_BYTES_MAX: usize = 100;
+
+/// Pause before a shim is tried again that takes no connection.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -51,7 +55,17 @@ pub async fn look_up(run_dir: &Path, number: JobNumber, attempt: AttemptNumber, 
     }
 }
 
+/// Connects; waits while a shim that lives has no room for another connection, because it is frozen.
 async fn connect(run_dir: &Path, name: &str) -> io::Result<UnixStream> {
+    loop {
+        match connect_now(run_dir, name).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
+            connected => return connected,
+        }
+    }
+}
+
+async fn connect_now(run_dir: &Path, name: &str) -> io::Result<UnixStream> {
     let path = run_dir.join(name);
     if path.as_os_str().len() <= SOCKET_PATH_BYTES_MAX {
         return UnixStream::connect(path).await;

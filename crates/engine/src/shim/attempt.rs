@@ -35,31 +35,45 @@ pub(super) struct Place {
     pub(super) cgroups: Option<PathBuf>,
 }
 
-/// Runs the attempt that a request describes. `socket` leads to the daemon that wants it.
-pub(super) fn run(request: &[u8], socket: OwnedFd, place: &Place) {
-    let peers = Peers::new(socket);
-    let plan: AttemptPlan = match serde_json::from_slice(request) {
-        Ok(plan) => plan,
-        Err(error) => return refuse(peers, format!("the shim does not understand the request: {error}")),
-    };
-    match prepare(&plan) {
-        Ok((listener, wake)) => begin(plan, peers, listener, wake, place),
-        Err(error) => refuse(peers, format!("the shim could not set itself up: {error}")),
+/// A process that is ready to run one attempt.
+pub(super) struct Shim {
+    place: Place,
+    /// The spawner's lock. Whoever waits for it may trust that no attempt without a socket will ever begin.
+    lock: OwnedFd,
+    wake: OwnedFd,
+}
+
+impl Shim {
+    /// Makes this process a shim.
+    ///
+    /// # Errors
+    /// If the system refuses; then nothing can be run here.
+    pub(super) fn new(place: Place, lock: OwnedFd) -> io::Result<Self> {
+        rustix::process::setsid()?;
+        sys::adopt_orphans()?;
+        Ok(Self { place, lock, wake: sys::watch_children()? })
+    }
+
+    /// Runs the attempt that a request describes. `socket` leads to the daemon that wants it.
+    pub(super) fn run(self, request: &[u8], socket: OwnedFd) {
+        let Self { place, lock, wake } = self;
+        let peers = Peers::new(socket);
+        let plan: AttemptPlan = match serde_json::from_slice(request) {
+            Ok(plan) => plan,
+            Err(error) => return refuse(peers, format!("the shim does not understand the request: {error}")),
+        };
+        // A name that is taken means that this attempt has begun before: it must not begin twice.
+        let listener = match listen_at(&socket_name(plan.number, plan.attempt)) {
+            Ok(listener) => listener,
+            Err(error) => return refuse(peers, format!("the shim could not set itself up: {error}")),
+        };
+        drop(lock);
+        begin(plan, peers, listener, wake, &place);
     }
 }
 
 fn refuse(mut peers: Peers, reason: String) {
     peers.tell_all(&to_line(&FromShim::Refused { reason }));
-}
-
-/// Makes this process a shim. Nothing has begun if this fails, and nothing is left of it.
-fn prepare(plan: &AttemptPlan) -> io::Result<(OwnedFd, OwnedFd)> {
-    rustix::process::setsid()?;
-    sys::adopt_orphans()?;
-    let wake = sys::watch_children()?;
-    // A name that is taken means that this attempt has begun before: it must not begin twice.
-    let listener = listen_at(&socket_name(plan.number, plan.attempt))?;
-    Ok((listener, wake))
 }
 
 fn listen_at(name: &str) -> io::Result<OwnedFd> {
@@ -84,7 +98,8 @@ fn begin(plan: AttemptPlan, mut peers: Peers, listener: OwnedFd, wake: OwnedFd, 
         }
         Err(StartError::Command(problem)) => {
             let report = AttemptReport {
-                spawn_error: Some(problem),
+                spawn_error: Some(problem.text),
+                program_missing: problem.program_missing,
                 started_at: at,
                 finished_at: wall(),
                 ran: steady().saturating_sub(started),
@@ -333,6 +348,8 @@ fn report(
         exit_code: child.exit_code,
         signal: child.signal,
         spawn_error: None,
+        end: None,
+        program_missing: false,
         deadline_passed: ending.deadline_passed(),
         stopped: ending.stop_ordered(),
         started_at: start.at,

@@ -37,7 +37,7 @@ pub(super) struct Output {
 /// Why a command does not run.
 pub(super) enum StartError {
     /// It never can, as it stands.
-    Command(String),
+    Command(explain::Problem),
     /// The machine could not just now.
     Machine(String),
 }
@@ -90,7 +90,7 @@ fn refused(program: &Path, spec: &CommandSpec, error: &io::Error) -> StartError 
     let limited = spec.limits.memory_bytes.is_some() || spec.limits.processes.is_some();
     match (explain::is_shortage(error), limited) {
         (true, false) => StartError::Machine(format!("the machine refused to start another process: {error}")),
-        (true, true) => StartError::Command(format!("its own limits leave it no room to start: {error}")),
+        (true, true) => StartError::Command(format!("its own limits leave it no room to start: {error}").into()),
         (false, _) => StartError::Command(explain::refusal(program, spec, error)),
     }
 }
@@ -100,7 +100,7 @@ type Arguments<'a> = (&'a str, Vec<&'a str>);
 /// The file to execute, and the arguments with the name by which it is called.
 fn program(spec: &CommandSpec) -> Result<(PathBuf, Arguments<'_>), StartError> {
     let Some((name, rest)) = spec.argv.split_first() else {
-        return Err(StartError::Command("the command is empty".into()));
+        return Err(StartError::Command("the command is empty".to_owned().into()));
     };
     if spec.shell {
         return Ok(("/bin/sh".into(), ("sh", vec!["-c", name])));
@@ -126,8 +126,8 @@ fn search(name: &str, spec: &CommandSpec) -> Result<PathBuf, StartError> {
         denied = denied.or(Some(file));
     }
     let problem = match (explain::directory_problem(&spec.cwd), denied) {
-        (Some(problem), _) => problem,
-        (None, Some(file)) => explain::not_executable(&file),
+        (Some(problem), _) => problem.into(),
+        (None, Some(file)) => explain::not_executable(&file).into(),
         (None, None) => explain::not_on_path(name, spec),
     };
     Err(StartError::Command(problem))

@@ -8,6 +8,27 @@ use longshore_domain::job::CommandSpec;
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
+/// Why a command could not be started.
+#[derive(Debug)]
+pub(super) struct Problem {
+    /// A sentence without a full stop.
+    pub(super) text: String,
+    /// There is no such program.
+    pub(super) program_missing: bool,
+}
+
+impl Problem {
+    fn missing(text: String) -> Self {
+        Self { text, program_missing: true }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { text, program_missing: false }
+    }
+}
+
 /// Why the working directory cannot be used; `None` if it can.
 pub(super) fn directory_problem(cwd: &str) -> Option<String> {
     match fs::metadata(cwd) {
@@ -22,11 +43,11 @@ pub(super) fn directory_problem(cwd: &str) -> Option<String> {
 }
 
 /// No folder of the PATH has the program.
-pub(super) fn not_on_path(program: &str, spec: &CommandSpec) -> String {
-    match spec.env.get("PATH") {
+pub(super) fn not_on_path(program: &str, spec: &CommandSpec) -> Problem {
+    Problem::missing(match spec.env.get("PATH") {
         Some(path) => format!("there is no program `{program}` on the PATH ({path})"),
         None => format!("there is no program `{program}`: the command's environment has no PATH to search"),
-    }
+    })
 }
 
 /// The program that was found may not be run.
@@ -35,18 +56,18 @@ pub(super) fn not_executable(path: &Path) -> String {
 }
 
 /// Why the system refused to start a program that is at `path`, which is taken from the working directory.
-pub(super) fn refusal(path: &Path, spec: &CommandSpec, error: &io::Error) -> String {
+pub(super) fn refusal(path: &Path, spec: &CommandSpec, error: &io::Error) -> Problem {
     if let Some(problem) = directory_problem(&spec.cwd) {
-        return problem;
+        return problem.into();
     }
     let file = Path::new(&spec.cwd).join(path);
     let shown = path.display();
-    match error.raw_os_error().map(Errno::from_raw_os_error) {
+    let text = match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NOENT) if file.exists() => {
             format!("`{shown}` needs an interpreter or loader that does not exist (see its first line)")
         }
-        Some(Errno::NOENT) if path.is_absolute() => format!("there is no program `{shown}`"),
-        Some(Errno::NOENT) => format!("there is no program `{shown}` in `{}`", spec.cwd),
+        Some(Errno::NOENT) if path.is_absolute() => return Problem::missing(format!("there is no program `{shown}`")),
+        Some(Errno::NOENT) => return Problem::missing(format!("there is no program `{shown}` in `{}`", spec.cwd)),
         Some(Errno::ACCESS) if file.is_dir() => format!("`{shown}` is a directory, not a program"),
         Some(Errno::ACCESS) => not_executable(path),
         Some(Errno::TOOBIG) => "the argument list is too long: arguments and environment together are more than this \
@@ -58,7 +79,8 @@ pub(super) fn refusal(path: &Path, spec: &CommandSpec, error: &io::Error) -> Str
             )
         }
         _ => format!("`{shown}` could not be started: {error}"),
-    }
+    };
+    text.into()
 }
 
 /// Whether the machine is short of something at present, so that the command itself is not at fault.

@@ -13,6 +13,7 @@ mod command;
 mod conclude;
 mod ending;
 mod explain;
+mod frames;
 mod index;
 pub mod layout;
 mod newlines;

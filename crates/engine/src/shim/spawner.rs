@@ -1,19 +1,20 @@
 //! The spawner: a small process with one thread that makes shims by `fork`.
 //!
 //! A fork of a small process costs a fraction of starting a program, so a no-op command costs little more than its own
-//! start. The daemon cannot be forked so: it is large and has many threads.
+//! start. The daemon cannot be forked so: it is large and has many threads. One shim is always forked ahead, so that
+//! the next request waits for no fork at all.
 
-use std::io::{self, IoSliceMut};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
-use super::attempt::{self, Place};
+use super::attempt::{Place, Shim};
+use super::frames::{receive_frame, send_frame};
 use super::sys::{self, Forked};
-use super::wire::{FromShim, REQUEST_BYTES_MAX, Ready, Setup, to_line};
+use super::wire::{FromShim, Ready, Setup, to_line};
 
 /// The requests' end was reached: the daemon is gone or wants no more.
 const DONE: u8 = 0;
@@ -50,19 +51,57 @@ fn serve() -> io::Result<()> {
     let stdin = io::stdin();
     let socket = stdin.as_fd();
     let mut frame = vec![];
-    let Some(lock) = receive(socket, &mut frame)? else { return Ok(()) };
+    let Some(lock) = receive_frame(socket, &mut frame)? else { return Ok(()) };
     let spawner = Spawner::set_up(lock, &frame)?;
     send(socket, &to_line(&Ready { pid: std::process::id() }), SendFlags::NOSIGNAL)?;
-    while let Some(passed) = receive(socket, &mut frame)? {
-        match sys::fork() {
-            Ok(Forked::Child) => spawner.become_shim(&frame, passed),
-            Ok(Forked::Parent) => {}
-            Err(error) => refuse(&passed, &error),
+    loop {
+        let spare = match fork_spare() {
+            Spare::Here(line) => spawner.become_shim(|| receive_order(line)),
+            Spare::There(line) => Some(line),
+            Spare::None => None,
+        };
+        let Some(passed) = receive_frame(socket, &mut frame)? else { return Ok(()) };
+        let taken = spare.is_some_and(|line| send_frame(line.as_fd(), &frame, passed.as_fd()).is_ok());
+        if !taken {
+            match sys::fork() {
+                Ok(Forked::Child) => spawner.become_shim(|| Some((frame, passed))),
+                Ok(Forked::Parent) => {}
+                Err(error) => refuse(&passed, &error),
+            }
         }
         frame.clear();
         frame.shrink_to(FRAME_BYTES_KEPT);
+        // `passed` is closed here: the next spare must not hold another shim's line to the daemon.
     }
-    Ok(())
+}
+
+/// The request of an attempt, and the socket that leads to the daemon.
+type Order = (Vec<u8>, OwnedFd);
+
+/// A shim that was forked ahead, seen from either side. It ends if its line is closed before an order came.
+enum Spare {
+    /// This process is it.
+    Here(OwnedFd),
+    /// It is at the other end.
+    There(OwnedFd),
+    /// The machine had no room for it.
+    None,
+}
+
+fn fork_spare() -> Spare {
+    let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+    let Ok((ours, theirs)) = pair else { return Spare::None };
+    match sys::fork() {
+        Ok(Forked::Child) => Spare::Here(theirs),
+        Ok(Forked::Parent) => Spare::There(ours),
+        Err(_) => Spare::None,
+    }
+}
+
+fn receive_order(line: OwnedFd) -> Option<Order> {
+    let mut request = vec![];
+    let socket = receive_frame(line.as_fd(), &mut request).ok().flatten()?;
+    Some((request, socket))
 }
 
 impl Spawner {
@@ -77,15 +116,17 @@ impl Spawner {
         Ok(Self { lock, null, place: Place { run_dir, cgroups: setup.cgroup } })
     }
 
-    fn become_shim(self, request: &[u8], socket: OwnedFd) -> ! {
+    /// Serves one attempt in a process that was just forked, and ends it.
+    fn become_shim(self, order: impl FnOnce() -> Option<Order>) -> ! {
         const PANICKED: i32 = 70;
         let Self { lock, null, place } = self;
-        // First of all: a daemon may be waiting for this spawner to be gone, and shims do not count.
-        drop(lock);
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            if sys::replace_stdin(&null).is_ok() {
-                drop(null);
-                attempt::run(request, socket, &place);
+            let shim = sys::replace_stdin(&null).and_then(|()| Shim::new(place, lock));
+            drop(null);
+            match (shim, order()) {
+                (Ok(shim), Some((request, socket))) => shim.run(&request, socket),
+                (Err(error), Some((_, socket))) => refuse(&socket, &error),
+                (_, None) => {}
             }
         }));
         sys::exit_now(if outcome.is_ok() { 0 } else { PANICKED })
@@ -97,53 +138,3 @@ fn refuse(socket: &OwnedFd, error: &io::Error) {
     // If the daemon is gone nobody needs to know.
     send(socket, &to_line(&FromShim::Refused { reason }), SendFlags::NOSIGNAL | SendFlags::DONTWAIT).ok();
 }
-
-/// Receives one request and the descriptor passed with it; `None` at the end.
-fn receive(socket: BorrowedFd<'_>, frame: &mut Vec<u8>) -> io::Result<Option<OwnedFd>> {
-    let mut length = [0; 4];
-    let Some(passed) = receive_exactly(socket, &mut length)? else { return Ok(None) };
-    let length = u32::from_le_bytes(length) as usize;
-    if length > REQUEST_BYTES_MAX {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    frame.clear();
-    frame.resize(length, 0);
-    let mut filled = 0;
-    while filled < length {
-        match rustix::io::retry_on_intr(|| rustix::io::read(socket, &mut frame[filled..]))? {
-            0 => return Ok(None),
-            more => filled += more,
-        }
-    }
-    Ok(Some(passed))
-}
-
-/// Fills a small buffer; the descriptor comes with its first byte.
-fn receive_exactly(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<OwnedFd>> {
-    let mut passed = None;
-    let mut filled = 0;
-    while filled < buffer.len() {
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let mut slices = [IoSliceMut::new(&mut buffer[filled..])];
-        let received = match recvmsg(socket, &mut slices, &mut ancillary, CLOSE_ON_EXEC) {
-            Err(rustix::io::Errno::INTR) => continue,
-            received => received?,
-        };
-        if received.bytes == 0 {
-            return Ok(None);
-        }
-        filled += received.bytes;
-        for message in ancillary.drain() {
-            if let RecvAncillaryMessage::ScmRights(descriptors) = message {
-                passed = passed.or(descriptors.into_iter().next());
-            }
-        }
-    }
-    passed.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-#[cfg(target_os = "linux")]
-const CLOSE_ON_EXEC: RecvFlags = RecvFlags::CMSG_CLOEXEC;
-#[cfg(not(target_os = "linux"))]
-const CLOSE_ON_EXEC: RecvFlags = RecvFlags::empty();

@@ -1,9 +1,14 @@
 //! What a new daemon must be told: the surroundings, the handshake, and the requests without an answer.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::wire::{Hello, Message, RequestId};
+use crate::wire::{Hello, LegacyVersion, Message, Request, RequestId};
+
+/// Wishes that are repeated after a connection was lost.
+const TOLD_MAX: usize = 1000;
 
 /// What passed over a bridge and still matters.
 pub(super) struct Memory {
@@ -14,8 +19,10 @@ pub(super) struct Memory {
     initialized: Option<Vec<u8>>,
     /// Requests without an answer, oldest first.
     unanswered: Vec<(RequestId, Vec<u8>)>,
-    /// The answer to a handshake that was repeated; the client has had one.
-    swallowed: Option<RequestId>,
+    /// What the session was told to tell: the newest level, and the resources that are watched, by method and address.
+    told: Vec<(String, RequestId, Vec<u8>)>,
+    /// Answers to what was repeated; the client has had one of each.
+    swallowed: Vec<RequestId>,
 }
 
 /// What is read of a line that the daemon sends.
@@ -28,6 +35,25 @@ struct Answer<'a> {
 }
 
 #[derive(Deserialize)]
+struct Watched<'a> {
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
+}
+
+/// What is read of a handshake.
+#[derive(Deserialize)]
+struct Shaken<'a> {
+    #[serde(borrow)]
+    params: Asked<'a>,
+}
+
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow, rename = "protocolVersion")]
+    version: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
 struct Cancelled<'a> {
     #[serde(borrow, rename = "requestId")]
     request_id: &'a RawValue,
@@ -36,7 +62,7 @@ struct Cancelled<'a> {
 impl Memory {
     /// Nothing passed yet.
     pub(super) fn new(hello: Hello) -> Self {
-        Self { hello, initialize: None, initialized: None, unanswered: vec![], swallowed: None }
+        Self { hello, initialize: None, initialized: None, unanswered: vec![], told: vec![], swallowed: vec![] }
     }
 
     /// Notes a line of the client that was read as `message`; whether it wants an answer.
@@ -46,7 +72,9 @@ impl Memory {
                 if request.method == "initialize" {
                     self.initialize = Some((request.id.clone(), line.to_vec()));
                     self.initialized = None;
+                    self.told.clear();
                 }
+                self.wishes(request, line);
                 self.unanswered.push((request.id.clone(), line.to_vec()));
                 true
             }
@@ -58,8 +86,28 @@ impl Memory {
                 }
                 false
             }
-            Message::Response => false,
+            Message::Response(_) => false,
         }
+    }
+
+    /// Notes what the client wants to be told from now on, which only the connection knows.
+    fn wishes(&mut self, request: &Request<'_>, line: &[u8]) {
+        let uri = || request.params.and_then(|params| serde_json::from_str::<Watched<'_>>(params.get()).ok());
+        let key = match (&*request.method, uri()) {
+            ("logging/setLevel", _) => "level".to_owned(),
+            ("resources/subscribe" | "resources/unsubscribe", Some(Watched { uri })) => format!("uri {uri}"),
+            _ => return,
+        };
+        self.told.retain(|(known, ..)| *known != key);
+        if request.method != "resources/unsubscribe" && self.told.len() < TOLD_MAX {
+            self.told.push((key, request.id.clone(), line.to_vec()));
+        }
+    }
+
+    /// Whether the client may send several messages in one array.
+    pub(super) fn takes_batches(&self) -> bool {
+        let initialize = self.initialize.as_ref().and_then(|(_, line)| serde_json::from_slice::<Shaken<'_>>(line).ok());
+        initialize.is_some_and(|shaken| shaken.params.version == LegacyVersion::V2025_03_26.as_str())
     }
 
     /// A request that the client gave up gets no answer any more.
@@ -73,8 +121,8 @@ impl Memory {
     /// Notes a line of the daemon; whether the client is to have it.
     pub(super) fn received(&mut self, line: &[u8]) -> bool {
         let Some(id) = answered(line) else { return true };
-        if self.swallowed.as_ref() == Some(&id) {
-            self.swallowed = None;
+        if let Some(at) = self.swallowed.iter().position(|swallowed| *swallowed == id) {
+            self.swallowed.swap_remove(at);
             return false;
         }
         self.unanswered.retain(|(other, _)| *other != id);
@@ -98,11 +146,15 @@ impl Memory {
             lines.extend_from_slice(line);
             lines.push(b'\n');
         };
-        let answered = self.initialize.as_ref().filter(|(id, _)| self.unanswered.iter().all(|(other, _)| other != id));
-        self.swallowed = answered.map(|(id, _)| id.clone());
+        let is_answered = |id: &RequestId| self.unanswered.iter().all(|(other, _)| other != id);
+        let answered = self.initialize.as_ref().filter(|(id, _)| is_answered(id));
+        let told: Vec<_> = self.told.iter().filter(|(_, id, _)| is_answered(id)).collect();
+        self.swallowed =
+            answered.map(|(id, _)| id).into_iter().chain(told.iter().map(|(_, id, _)| id)).cloned().collect();
         for line in answered.map(|(_, line)| line).into_iter().chain(&self.initialized) {
             add(line);
         }
+        told.iter().for_each(|(_, _, line)| add(line));
         self.unanswered.iter().for_each(|(_, line)| add(line));
         lines
     }

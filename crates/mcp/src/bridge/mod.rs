@@ -1,7 +1,8 @@
 //! `longshore mcp`: the thin process between a client that speaks over pipes and the daemon.
 //!
 //! It understands only what it needs to survive the daemon: which requests are not answered yet, and the handshake.
-//! When the daemon goes and comes back, the client notices nothing but a pause.
+//! When the daemon goes and comes back, the client notices nothing but a pause. A daemon that says goodbye was stopped
+//! on purpose: it is called back by the client's next request and by nothing else.
 
 mod link;
 mod memory;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::wire::{ErrorCode, Hello, Line, LineReader, MESSAGE_BYTES_MAX, Message, Reply, RpcError};
+use crate::wire::{ErrorCode, GOODBYE, Hello, Line, LineReader, MESSAGE_BYTES_MAX, Message, Reply, RpcError, batch};
 use link::{Link, connect};
 use memory::Memory;
 
@@ -26,7 +27,8 @@ const LOSSES_MAX: usize = 5;
 ///
 /// `connect_once` makes one connection, starting the daemon if needed; it is called again, with growing pauses, for
 /// about 30 s whenever the connection is lost. On each new connection the handshake is repeated and every request
-/// without an answer is sent again; the daemon recognises those it had taken. When no connection can be had, these
+/// without an answer is sent again; the daemon recognises those it had taken. A daemon that was stopped on purpose has
+/// answered them all, and none is started before the client's next request. When no connection can be had, these
 /// requests are answered by an error, and the next one tries anew. Only protocol is written to `stdout`.
 ///
 /// # Errors
@@ -90,6 +92,19 @@ fn note(memory: &mut Memory, line: Line) -> Noted {
     }
 }
 
+/// The messages in a line: of a batch each by itself, from clients of the version that has batches. On a stream each
+/// is answered by itself, too.
+fn unpacked(memory: &Memory, line: Line) -> Vec<Line> {
+    let batch = match &line {
+        Line::Whole(bytes) if memory.takes_batches() => batch(bytes).and_then(Result::ok),
+        _ => None,
+    };
+    match batch {
+        Some(messages) => messages.iter().map(|message| Line::Whole(message.get().as_bytes().to_vec())).collect(),
+        None => vec![line],
+    }
+}
+
 async fn write(stdout: &mut (impl AsyncWrite + Unpin), line: &[u8]) -> io::Result<()> {
     stdout.write_all(line).await?;
     stdout.write_all(b"\n").await?;
@@ -124,11 +139,18 @@ where
             self.ended = true;
             return Ok(());
         };
+        for line in unpacked(&self.memory, line) {
+            self.pass_one_to_daemon(line).await?;
+        }
+        Ok(())
+    }
+
+    async fn pass_one_to_daemon(&mut self, line: Line) -> io::Result<()> {
         match (note(&mut self.memory, line), &mut self.link) {
             (Noted::Refused(reply), _) => write(&mut self.stdout, reply.message.as_bytes()).await,
             (Noted::Good { line, .. }, Some(link)) => match link.send(&line).await {
                 Ok(()) => Ok(()),
-                Err(_) => self.lost().await,
+                Err(_) => self.turned_away().await,
             },
             (Noted::Good { wants_answer: true, .. }, None) => self.reconnect().await,
             // What wants no answer is worth no connection.
@@ -137,11 +159,36 @@ where
     }
 
     async fn pass_to_client(&mut self, line: Vec<u8>) -> io::Result<()> {
+        if line == GOODBYE.as_bytes() {
+            return self.left().await;
+        }
         if !self.memory.received(&line) {
             return Ok(());
         }
         self.losses = 0;
         write(&mut self.stdout, &line).await
+    }
+
+    /// The daemon takes nothing any more. What it still answered comes first.
+    async fn turned_away(&mut self) -> io::Result<()> {
+        let Some(mut link) = self.link.take() else { return Ok(()) };
+        while let Some(line) = link.next().await {
+            if line == GOODBYE.as_bytes() {
+                return self.left().await;
+            }
+            self.pass_to_client(line).await?;
+        }
+        self.lost().await
+    }
+
+    /// The daemon was stopped on purpose. What it did not take came after that, and calls for another one.
+    async fn left(&mut self) -> io::Result<()> {
+        self.link = None;
+        self.losses = 0;
+        match self.memory.has_unanswered() && !self.ended {
+            true => self.reconnect().await,
+            false => Ok(()),
+        }
     }
 
     /// The daemon is gone. Without requests under way there is no haste.
@@ -168,8 +215,10 @@ where
                 tokio::select! {
                     connected = &mut connecting => break connected,
                     line = self.stdin.next(), if !self.ended => match line? {
-                        Some(line) => if let Noted::Refused(reply) = note(&mut self.memory, line) {
-                            write(&mut self.stdout, reply.message.as_bytes()).await?;
+                        Some(line) => for line in unpacked(&self.memory, line) {
+                            if let Noted::Refused(reply) = note(&mut self.memory, line) {
+                                write(&mut self.stdout, reply.message.as_bytes()).await?;
+                            }
                         },
                         None => self.ended = true,
                     },

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::run_bridge;
-use crate::wire::Hello;
+use crate::wire::{GOODBYE, Hello};
 
 const INITIALIZE: &str = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25"}}"#;
 const INITIALIZED: &str = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
@@ -76,7 +76,7 @@ impl Scene {
     async fn daemon(&mut self) -> End {
         let mut daemon = self.daemons.recv().await.unwrap();
         let hello = daemon.line().await;
-        assert_eq!(hello, r#"{"longshore":{"bridge":1,"id":"b1","cwd":"/work","env":{},"conversation":null}}"#);
+        assert_eq!(hello, r#"{"longshore":{"bridge":2,"id":"b1","cwd":"/work","env":{},"conversation":null}}"#);
         daemon
     }
 }
@@ -136,6 +136,35 @@ async fn a_broken_connection_in_mid_call_is_mended_without_the_client_noticing()
     daemon.say(&answer("0")).await;
     daemon.say(&answer("\"two\"")).await;
     assert_eq!(scene.client.line().await, answer("\"two\""));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_daemon_that_said_goodbye_is_called_back_by_the_next_request_only() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    for id in ["1", "2"] {
+        scene.client.say(&request(id)).await;
+        daemon.line().await;
+    }
+    for line in [&answer("2"), &answer("1"), GOODBYE] {
+        daemon.say(line).await;
+    }
+    drop(daemon);
+    assert_eq!([scene.client.line().await, scene.client.line().await], [answer("2"), answer("1")]);
+    scene.client.say(INITIALIZED).await;
+    let hour = std::time::Duration::from_secs(3_600);
+    assert!(tokio::time::timeout(hour, scene.daemons.recv()).await.is_err(), "nothing calls for a daemon");
+
+    scene.client.say(&request("3")).await;
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, INITIALIZED);
+    assert_eq!(daemon.line().await, request("3"));
+    daemon.say(GOODBYE).await;
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, INITIALIZED);
+    assert_eq!(daemon.line().await, request("3"), "it was not taken, so it came after the order to stop");
+    daemon.say(&answer("3")).await;
+    assert_eq!(scene.client.line().await, answer("3"));
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! One request on its way through a method: everything a handler may know.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use longshore_domain::Conversation;
+use longshore_domain::{Conversation, Job, JobId, Scope};
 use longshore_engine::Engine;
 use longshore_engine::ops::Caller;
 use serde_json::value::RawValue;
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::connection::Connection;
 use super::{Server, Sink, clients};
-use crate::wire::{ClientInfo, Era, Meta, RequestId};
+use crate::wire::{Capabilities, ClientInfo, Era, Extensions, Level, Meta, RequestId, RpcError};
 
 /// Longest idempotency key that the engine takes, in bytes.
 const KEY_BYTES_MAX: usize = 255;
@@ -26,18 +27,30 @@ pub(crate) struct Call {
     pub(crate) era: Era,
     /// Its id.
     pub(crate) id: RequestId,
+    /// Its method.
+    pub(crate) method: String,
     /// Its parameters.
     pub(crate) params: Option<Box<RawValue>>,
     /// Who the client says it is.
     pub(crate) client: ClientInfo,
+    /// Extensions that this request declares; those of legacy clients do not hold.
+    pub(crate) extensions: Extensions,
+    /// What the client can do.
+    pub(crate) capabilities: Capabilities,
     /// Who calls, from which chat.
     pub(crate) caller: Caller,
     /// Key that came beside the arguments.
     pub(crate) idempotency_key: Option<String>,
     /// Where to send progress.
     pub(crate) progress_token: Option<Box<RawValue>>,
+    /// Least grave log messages that a modern client wants for this request.
+    pub(crate) log_level: Option<Level>,
     /// Takes the notifications of this request.
     pub(crate) sink: Sink,
+    /// The chat that the request names itself.
+    named: Option<Conversation>,
+    /// Jobs that the answer is about.
+    told: Arc<Mutex<Vec<JobId>>>,
 }
 
 impl Call {
@@ -51,31 +64,74 @@ impl Call {
         sink: &Sink,
     ) -> Self {
         let origin = connection.origin();
-        let client = match era {
-            Era::Modern => ClientInfo::lenient(meta.client_info),
-            Era::Legacy(_) => connection.handshake().map(|handshake| handshake.client).unwrap_or_default(),
+        let (client, capabilities) = match era {
+            Era::Modern => (ClientInfo::lenient(meta.client_info), Capabilities::lenient(meta.client_capabilities)),
+            Era::Legacy(_) => {
+                connection.handshake().map(|handshake| (handshake.client, handshake.capabilities)).unwrap_or_default()
+            }
         };
-        let conversation = meta.conversation.as_deref().filter(|name| !name.is_empty()).map(Conversation::new);
+        let named = meta.conversation();
         Self {
             server: server.clone(),
             connection: connection.clone(),
             era,
             id: request.id.clone(),
+            method: request.method.clone().into_owned(),
             params: request.params.map(ToOwned::to_owned),
             client,
+            extensions: match era {
+                Era::Modern => Extensions::lenient(meta.client_capabilities),
+                Era::Legacy(_) => Extensions::default(),
+            },
+            capabilities,
             caller: Caller {
                 principal: origin.principal.clone(),
-                conversation: conversation.or_else(|| origin.conversation.clone()),
+                conversation: server.chats().of(origin, named.clone()),
             },
             idempotency_key: meta.idempotency_key.as_deref().map(str::to_owned).or(origin.idempotency_key.clone()),
             progress_token: meta.progress_token.map(ToOwned::to_owned),
+            log_level: meta.log_level,
             sink: sink.clone(),
+            named,
+            told: Arc::default(),
         }
+    }
+
+    /// Who calls, from the chat as it is known now: the jobs of this very request may have told it.
+    pub(crate) fn caller_now(&self) -> Caller {
+        let conversation = self.server.chats().of(self.connection.origin(), self.named.clone());
+        Caller { conversation, ..self.caller.clone() }
+    }
+
+    /// Notes that the answer says how `job` stands: that decides the chat of a connection that had told none, and the
+    /// chat knows of the end if there is one.
+    pub(crate) fn tells(&self, job: &Job) {
+        if self.named.is_none() {
+            self.server.chats().settle(self.connection.origin(), job);
+        }
+        self.engine().saw(&self.caller_now(), job);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).push(job.id);
+    }
+
+    /// The jobs that the answer is about.
+    pub(crate) fn told(&self) -> Vec<JobId> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The engine.
     pub(crate) fn engine(&self) -> &Engine {
         self.server.engine()
+    }
+
+    /// Whether the caller's token allows `scope`.
+    ///
+    /// # Errors
+    /// Insufficient scope if not.
+    pub(crate) fn allowed(&self, scope: Scope) -> Result<(), RpcError> {
+        match self.connection.origin().scopes.has(scope) {
+            true => Ok(()),
+            false => Err(RpcError::insufficient_scope(scope)),
+        }
     }
 
     /// How long this client lets one call take, less a margin.

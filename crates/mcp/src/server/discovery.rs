@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::connection::Handshake;
 use super::instructions::INSTRUCTIONS;
-use crate::wire::{CacheHint, ClientInfo, ErrorCode, LegacyVersion, MODERN, ResultBody, RpcError};
+use super::tasks;
+use crate::wire::{CacheHint, Capabilities, ClientInfo, Era, ErrorCode, LegacyVersion, MODERN, ResultBody, RpcError};
 
 /// For how long modern clients may keep what never changes while a server runs.
 pub(super) const STATIC: CacheHint = CacheHint { ttl_ms: 300_000, public: true };
@@ -19,8 +20,21 @@ pub(super) fn server_info(version: &str) -> Value {
     json!({ "name": "longshore", "title": "Longshore", "version": version })
 }
 
-fn capabilities() -> Value {
-    json!({ "tools": {}, "resources": {} })
+fn offered(era: Era) -> Value {
+    let mut offered = json!({
+        "tools": {},
+        "resources": { "subscribe": true },
+        "prompts": {},
+        "completions": {},
+        "logging": {},
+    });
+    if era == Era::Modern {
+        offered["extensions"] = tasks::offered();
+    }
+    if tasks::legacy::is_spoken(era) {
+        offered["tasks"] = tasks::legacy::offered();
+    }
+    offered
 }
 
 /// Answers `initialize`: settles the version, and remembers the client.
@@ -34,14 +48,17 @@ pub(super) fn initialize(call: &Call) -> Result<ResultBody, RpcError> {
         protocol_version: Cow<'a, str>,
         #[serde(borrow, rename = "clientInfo")]
         client_info: Option<&'a RawValue>,
+        #[serde(borrow)]
+        capabilities: Option<&'a RawValue>,
     }
     let params: Params<'_> = serde_json::from_str(call.params.as_deref().map_or("{}", RawValue::get))
         .map_err(|error| RpcError::new(ErrorCode::InvalidParams, format!("`initialize`: {error}")))?;
     let version = LegacyVersion::negotiate(&params.protocol_version);
-    call.connection.settle(Handshake { version, client: ClientInfo::lenient(params.client_info) });
+    let capabilities = Capabilities::lenient(params.capabilities);
+    call.connection.settle(Handshake { version, client: ClientInfo::lenient(params.client_info), capabilities });
     ResultBody::new(&json!({
         "protocolVersion": version.as_str(),
-        "capabilities": capabilities(),
+        "capabilities": offered(Era::Legacy(version)),
         "serverInfo": server_info(&call.server.settings().version),
         "instructions": INSTRUCTIONS,
     }))
@@ -54,7 +71,7 @@ pub(super) fn initialize(call: &Call) -> Result<ResultBody, RpcError> {
 pub(super) fn discover() -> Result<ResultBody, RpcError> {
     let result = json!({
         "supportedVersions": [MODERN],
-        "capabilities": capabilities(),
+        "capabilities": offered(Era::Modern),
         "instructions": INSTRUCTIONS,
     });
     Ok(ResultBody::new(&result)?.cached(STATIC))

@@ -1,20 +1,28 @@
 //! From a message to its answer: era, method, handler.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use longshore_domain::Fault;
+use longshore_domain::{Fault, Scope};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::call::Call;
 use super::connection::Connection;
-use super::{Server, Sink, discovery, resources, tools};
+#[cfg(feature = "fixture")]
+use super::fixture;
+use super::{Server, Sink, completion, discovery, listen, prompts, resources, tasks, telling, tools};
 use crate::wire::{
     Era, ErrorCode, LegacyVersion, MODERN, Message, Meta, Notification, Reply, Request, RequestId, ResultBody, RpcError,
 };
+
+/// A request that is still under way so long after the engine was told to stop is answered by an error. Waits end at
+/// once, so it is one that hangs in a file system, say.
+const STOP_MAX: Duration = Duration::from_secs(2);
 
 /// What became of a message.
 pub enum Begun {
@@ -25,6 +33,8 @@ pub enum Begun {
     /// The answer is being worked on; nothing comes of it if the client gave the request up. Dropping the future
     /// gives it up too; a job that was accepted goes on in any case.
     Pending(BoxFuture<'static, Option<Reply>>),
+    /// The same for a request that waits for what others do, perhaps for ever, and takes no work meanwhile.
+    Open(BoxFuture<'static, Option<Reply>>),
 }
 
 /// The methods of the protocol that are served.
@@ -38,12 +48,25 @@ enum Method {
     ResourcesList,
     ResourceTemplatesList,
     ResourcesRead,
+    Subscribe,
+    Unsubscribe,
+    PromptsList,
+    PromptsGet,
+    Complete,
+    SetLevel,
+    Listen,
+    TasksGet,
+    TasksUpdate,
+    TasksCancel,
+    TasksResult,
+    TasksList,
 }
 
 impl Method {
     /// The method of that name in that era.
     fn find(name: &str, era: Era) -> Option<Self> {
         let legacy = matches!(era, Era::Legacy(_));
+        let legacy_tasks = tasks::legacy::is_spoken(era);
         match name {
             "initialize" if legacy => Some(Self::Initialize),
             "ping" if legacy => Some(Self::Ping),
@@ -53,7 +76,31 @@ impl Method {
             "resources/list" => Some(Self::ResourcesList),
             "resources/templates/list" => Some(Self::ResourceTemplatesList),
             "resources/read" => Some(Self::ResourcesRead),
+            "resources/subscribe" if legacy => Some(Self::Subscribe),
+            "resources/unsubscribe" if legacy => Some(Self::Unsubscribe),
+            "prompts/list" => Some(Self::PromptsList),
+            "prompts/get" => Some(Self::PromptsGet),
+            "completion/complete" => Some(Self::Complete),
+            "logging/setLevel" if legacy => Some(Self::SetLevel),
+            "subscriptions/listen" if !legacy => Some(Self::Listen),
+            "tasks/get" if !legacy || legacy_tasks => Some(Self::TasksGet),
+            "tasks/update" if !legacy => Some(Self::TasksUpdate),
+            "tasks/cancel" if !legacy || legacy_tasks => Some(Self::TasksCancel),
+            "tasks/result" if legacy_tasks => Some(Self::TasksResult),
+            "tasks/list" if legacy_tasks => Some(Self::TasksList),
             _ => None,
+        }
+    }
+
+    /// What the caller's token must allow. A tool says for itself what it needs.
+    fn scope(self) -> Option<Scope> {
+        match self {
+            Self::Initialize | Self::Ping | Self::Discover | Self::Unsubscribe => None,
+            Self::ToolsList | Self::ToolsCall | Self::ResourceTemplatesList | Self::PromptsList => None,
+            Self::ResourcesList | Self::ResourcesRead | Self::Subscribe | Self::Listen => Some(Scope::JobsRead),
+            Self::PromptsGet | Self::Complete | Self::SetLevel => Some(Scope::JobsRead),
+            Self::TasksGet | Self::TasksResult | Self::TasksList => Some(Scope::JobsRead),
+            Self::TasksUpdate | Self::TasksCancel => Some(Scope::JobsWrite),
         }
     }
 }
@@ -68,8 +115,26 @@ impl Server {
                 self.notified(connection, &notification);
                 Begun::Nothing
             }
-            Ok(Message::Response) => Begun::Nothing,
+            Ok(Message::Response(response)) => {
+                self.outstanding().answered(connection.origin().scope.as_ref(), &response);
+                Begun::Nothing
+            }
             Err(malformed) => Begun::Done(Reply::failed(malformed.id.as_ref(), malformed.error)),
+        }
+    }
+
+    /// Takes one message of a batch, which may hold no handshake, and nothing of a version without batches.
+    pub(crate) fn begin_in_batch(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
+        match Message::parse(message) {
+            Ok(Message::Request(request)) if request.method == "initialize" => {
+                let error = RpcError::envelope(ErrorCode::InvalidRequest, "`initialize` cannot be part of a batch");
+                Begun::Done(Reply::failed(Some(&request.id), error))
+            }
+            Ok(Message::Request(request)) if Meta::of(request.params).is_ok_and(|meta| meta.is_modern(true)) => {
+                let error = RpcError::envelope(ErrorCode::InvalidRequest, "this version has no batches: send it alone");
+                Begun::Done(Reply::failed(Some(&request.id), error))
+            }
+            _ => self.begin(connection, message, sink),
         }
     }
 
@@ -78,7 +143,7 @@ impl Server {
         match self.begin(connection, message, sink) {
             Begun::Nothing => None,
             Begun::Done(reply) => Some(reply),
-            Begun::Pending(answer) => answer.await,
+            Begun::Pending(answer) | Begun::Open(answer) => answer.await,
         }
     }
 
@@ -98,7 +163,8 @@ impl Server {
         }
     }
 
-    fn requested(&self, connection: &Connection, request: &Request<'_>, sink: &Sink) -> Begun {
+    /// As [`Server::begin`], for a request that was read already.
+    pub(super) fn requested(&self, connection: &Connection, request: &Request<'_>, sink: &Sink) -> Begun {
         match self.routed(connection, request, sink) {
             Ok((method, call)) => self.run(method, call),
             Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
@@ -109,16 +175,22 @@ impl Server {
         let meta = Meta::of(request.params)?;
         let era = era_of(connection, &request.method, &meta)?;
         let method = Method::find(&request.method, era).ok_or_else(|| RpcError::method_not_found(&request.method))?;
-        Ok((method, Call::new(self, connection, era, request, &meta, sink)))
+        let call = Call::new(self, connection, era, request, &meta, sink);
+        method.scope().map_or(Ok(()), |scope| call.allowed(scope))?;
+        Ok((method, call))
     }
 
     fn run(&self, method: Method, call: Call) -> Begun {
+        #[cfg(feature = "fixture")]
+        if let Some(work) = fixture::claimed(&call) {
+            return self.pending(call, work);
+        }
         let now = |result| Begun::Done(self.reply(&call.id, call.era, result));
         match method {
             Method::Initialize => now(discovery::initialize(&call)),
             Method::Ping => now(ResultBody::new(&serde_json::json!({}))),
             Method::Discover => now(discovery::discover()),
-            Method::ToolsList => now(tools::list()),
+            Method::ToolsList => now(tools::list(call.era)),
             Method::ResourceTemplatesList => now(resources::templates()),
             Method::ToolsCall => match tools::chosen(&call) {
                 Ok(chosen) => self.pending(call, |call| tools::call(call, chosen)),
@@ -126,6 +198,23 @@ impl Server {
             },
             Method::ResourcesList => self.pending(call, resources::list),
             Method::ResourcesRead => self.pending(call, resources::read),
+            Method::Subscribe => self.pending(call, telling::subscribe),
+            Method::Unsubscribe => now(telling::unsubscribe(&call)),
+            Method::PromptsList => now(prompts::list()),
+            Method::PromptsGet => self.pending(call, prompts::get),
+            Method::Complete => self.pending(call, completion::complete),
+            Method::SetLevel => now(telling::set_level(&call)),
+            Method::Listen => match listen::filter(&call) {
+                Ok(filter) => opened(self.pending(call, |call| listen::listen(call, filter))),
+                Err(error) => now(Err(error)),
+            },
+            Method::TasksGet if call.era == Era::Modern => self.pending(call, tasks::modern::get),
+            Method::TasksGet => self.pending(call, tasks::legacy::get),
+            Method::TasksUpdate => self.pending(call, tasks::modern::update),
+            Method::TasksCancel if call.era == Era::Modern => self.pending(call, tasks::modern::cancel),
+            Method::TasksCancel => self.pending(call, tasks::legacy::cancel),
+            Method::TasksResult => opened(self.pending(call, tasks::legacy::result)),
+            Method::TasksList => self.pending(call, tasks::legacy::list),
         }
     }
 
@@ -140,13 +229,21 @@ impl Server {
         let work = isolated(work(call).instrument(span));
         Begun::Pending(Box::pin(async move {
             tokio::select! {
+                biased;
+                () = guard.given_up() => None,
                 result = work => {
                     let result = result.unwrap_or_else(|fault| Err(RpcError::new(ErrorCode::Internal, fault.message)));
                     Some(server.reply(&id, era, result))
                 }
-                () = guard.given_up() => None,
+                () = server.overdue() => Some(server.reply(&id, era, Err(cut_off()))),
             }
         }))
+    }
+
+    /// Returns once no request should be under way any more.
+    async fn overdue(&self) {
+        self.engine().draining().await;
+        tokio::time::sleep(STOP_MAX).await;
     }
 
     fn reply(&self, id: &RequestId, era: Era, result: Result<ResultBody, RpcError>) -> Reply {
@@ -154,20 +251,37 @@ impl Server {
     }
 }
 
-/// Runs `work` as a task of its own, so that a panic in it harms nothing else. Dropping the future ends the task.
+fn cut_off() -> RpcError {
+    let message = "the Longshore daemon is being stopped and could not finish this in time; jobs that were accepted \
+        go on: call again, or look with `longshore ls`";
+    RpcError::new(ErrorCode::Internal, message)
+}
+
+fn opened(begun: Begun) -> Begun {
+    match begun {
+        Begun::Pending(answer) => Begun::Open(answer),
+        begun => begun,
+    }
+}
+
+/// Runs `work` so that a panic in it harms nothing else. No task of its own: what a task costs is most of a quick call.
 ///
 /// # Errors
 /// An internal fault if it panicked.
-pub(super) async fn isolated<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T, Fault> {
-    AbortOnDropHandle::new(tokio::spawn(work)).await.map_err(|error| {
-        tracing::error!(%error, "a request failed by a bug");
+pub(super) async fn isolated<T>(work: impl Future<Output = T>) -> Result<T, Fault> {
+    // Nothing of the work is looked at again after a panic; what it shares with others stands behind locks.
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
+        let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let error = format!("a panic: {}", said.unwrap_or("it said nothing"));
+        tracing::error!(error, "a request failed by a bug");
         Fault::internal(error)
     })
 }
 
 fn era_of(connection: &Connection, method: &str, meta: &Meta<'_>) -> Result<Era, RpcError> {
-    if method == "initialize" || !(meta.is_modern() || method == "server/discover") {
-        let version = connection.handshake().map_or(LegacyVersion::NEWEST, |handshake| handshake.version);
+    let handshake = connection.handshake();
+    if !(meta.is_modern(handshake.is_some()) || method == "server/discover") {
+        let version = handshake.map_or(LegacyVersion::NEWEST, |handshake| handshake.version);
         return Ok(Era::Legacy(version));
     }
     let missing = |key: &str| {

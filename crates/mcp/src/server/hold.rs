@@ -1,5 +1,6 @@
 //! Waiting for jobs on behalf of a request: bounded, with signs of life.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use longshore_domain::{Fault, Job};
@@ -8,6 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::call::Call;
 use super::progress::{LOOK_EVERY, Progress};
+use super::sessions::{JOBS_LOGGER, ended};
+use crate::wire::{Era, Level};
 
 /// Waits until jobs have ended, for at most `patience`, and tells meanwhile how they stand.
 ///
@@ -20,7 +23,11 @@ pub(super) async fn hold(
     patience: Duration,
 ) -> Result<Waited, Fault> {
     let wait = call.engine().wait(&call.caller, names, wait_for, patience);
-    let Some(mut progress) = Progress::of(call) else { return wait.await };
+    let mut progress = Progress::of(call);
+    let mut ends = Ends::of(call);
+    if progress.is_none() && ends.is_none() {
+        return wait.await;
+    }
     tokio::pin!(wait);
     let mut looks = tokio::time::interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -28,7 +35,14 @@ pub(super) async fn hold(
         tokio::select! {
             biased;
             waited = &mut wait => return waited,
-            _ = looks.tick() => tell(call, names, &mut progress).await,
+            _ = looks.tick() => {
+                if let Some(ends) = &mut ends {
+                    ends.tell(call, names).await;
+                }
+                if let Some(progress) = &mut progress {
+                    tell(call, names, progress).await;
+                }
+            }
         }
     }
 }
@@ -52,6 +66,28 @@ async fn tell(call: &Call, names: &[String], progress: &mut Progress<'_>) {
             Ok(view) if view.job.is_finished() => {}
             Ok(view) => return progress.tell(&view),
             Err(_) => return,
+        }
+    }
+}
+
+/// Logs the end of jobs while others are still waited for.
+struct Ends {
+    told: HashSet<String>,
+}
+
+impl Ends {
+    /// A log, if the request asked for one. Legacy clients are told of ends by their session.
+    fn of(call: &Call) -> Option<Self> {
+        (call.era == Era::Modern && call.wants_log(Level::Warning)).then(|| Self { told: HashSet::new() })
+    }
+
+    async fn tell(&mut self, call: &Call, names: &[String]) {
+        for name in names.iter().filter(|name| !self.told.contains(*name)).cloned().collect::<Vec<_>>() {
+            let Ok(job) = call.engine().find(&call.caller.principal, &name).await else { continue };
+            let Some(success) = job.outcome().map(|outcome| outcome.is_success()) else { continue };
+            let level = if success { Level::Info } else { Level::Warning };
+            call.log(level, JOBS_LOGGER, &ended(&job, call.engine().clock().now()));
+            self.told.insert(name);
         }
     }
 }

@@ -1,22 +1,35 @@
 //! The server side of the protocol: requests in, answers out. The transports are doors to [`Server::begin`].
 
 mod call;
+mod chats;
 pub(crate) mod clients;
+mod completion;
 pub mod connection;
 mod discovery;
 mod dispatch;
+#[cfg(feature = "fixture")]
+mod fixture;
 mod hold;
 pub mod http;
 mod inflight;
 mod instructions;
+mod listen;
+mod news;
 mod output;
+mod outstanding;
 mod plain;
 mod progress;
+mod prompts;
+pub(crate) mod request_state;
 mod resources;
+mod rounds;
+mod sessions;
 mod settings;
 mod sink;
 mod status;
 pub mod stdio;
+mod tasks;
+mod telling;
 mod tools;
 
 pub use connection::Connection;
@@ -27,8 +40,13 @@ pub use sink::Sink;
 use std::sync::Arc;
 
 use longshore_engine::Engine;
+use tokio::sync::Semaphore;
 
+use chats::Chats;
+use http::replay::Streams;
 use inflight::Inflight;
+use outstanding::Outstanding;
+use sessions::Sessions;
 
 /// Speaks MCP for an engine. Cheap to clone; all clones are the same server.
 #[derive(Clone)]
@@ -42,13 +60,31 @@ struct Inner {
     /// Name and version, as JSON.
     server_info: String,
     inflight: Inflight,
+    chats: Chats,
+    /// Room for listens.
+    listens: Arc<Semaphore>,
+    outstanding: Outstanding,
+    sessions: Sessions,
+    streams: Streams,
 }
 
 impl Server {
     /// A server for `engine`.
     pub fn new(engine: Engine, settings: ServerSettings) -> Self {
         let server_info = discovery::server_info(&settings.version).to_string();
-        Self { inner: Arc::new(Inner { engine, settings, server_info, inflight: Inflight::default() }) }
+        Self {
+            inner: Arc::new(Inner {
+                engine,
+                settings,
+                server_info,
+                inflight: Inflight::default(),
+                chats: Chats::default(),
+                listens: Arc::new(Semaphore::new(listen::PER_SERVER_MAX)),
+                outstanding: Outstanding::default(),
+                sessions: Sessions::default(),
+                streams: Streams::default(),
+            }),
+        }
     }
 
     fn engine(&self) -> &Engine {
@@ -61,6 +97,26 @@ impl Server {
 
     fn server_info(&self) -> &str {
         &self.inner.server_info
+    }
+
+    fn chats(&self) -> &Chats {
+        &self.inner.chats
+    }
+
+    fn listens(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.inner.listens)
+    }
+
+    fn outstanding(&self) -> &Outstanding {
+        &self.inner.outstanding
+    }
+
+    fn sessions(&self) -> &Sessions {
+        &self.inner.sessions
+    }
+
+    fn streams(&self) -> &Streams {
+        &self.inner.streams
     }
 
     fn inflight(&self) -> &Inflight {

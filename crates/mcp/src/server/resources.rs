@@ -22,6 +22,8 @@ pub(super) const JSON: &str = "application/json";
 const TEXT: &str = "text/plain";
 const BINARY: &str = "application/octet-stream";
 const PREFIX: &str = "longshore://jobs/";
+const JOB_TEMPLATE: &str = "longshore://jobs/{id}";
+const OUTPUT_TEMPLATE: &str = "longshore://jobs/{id}/output";
 const OUTPUT_SUFFIX: &str = "/output";
 /// Jobs on a page of the list.
 const PAGE: usize = 50;
@@ -30,9 +32,19 @@ const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 /// Jobs change at any moment.
 const CHANGING: CacheHint = CacheHint { ttl_ms: 0, public: false };
 
+/// Whether that is one of our templates.
+pub(super) fn is_template(uri: &str) -> bool {
+    [JOB_TEMPLATE, OUTPUT_TEMPLATE].contains(&uri)
+}
+
 /// Where a job is described.
 pub(super) fn job_uri(job: JobId) -> String {
     format!("{PREFIX}{job}")
+}
+
+/// The job that is described there.
+pub(super) fn job_of(uri: &str) -> Option<&str> {
+    uri.strip_prefix(PREFIX).filter(|name| !name.contains('/'))
 }
 
 /// Where the output of a job is.
@@ -60,9 +72,9 @@ fn invalid(message: impl Into<String>) -> RpcError {
 }
 
 /// A fault of an operation as an error of the protocol.
-fn failed(fault: &Fault) -> RpcError {
+pub(super) fn failed(fault: &Fault) -> RpcError {
     if let Some(private) = &fault.private {
-        tracing::error!(fault.code = %fault.code, private, "a resource could not be read");
+        tracing::error!(fault.code = %fault.code, private, "a request failed");
     }
     let data = json!({ "code": fault.code, "next": fault.next, "retryable": fault.code.retryable() });
     RpcError::new(ErrorCode::Internal, fault.message.clone()).with_data(data)
@@ -73,23 +85,25 @@ fn failed(fault: &Fault) -> RpcError {
 /// # Errors
 /// None in practice.
 pub(super) fn templates() -> Result<ResultBody, RpcError> {
-    let result = json!({ "resourceTemplates": [
+    let templates = json!([
         {
-            "uriTemplate": "longshore://jobs/{id}",
+            "uriTemplate": JOB_TEMPLATE,
             "name": "job",
             "title": "Job",
             "description": "Command, times, state and outcome of a job",
             "mimeType": JSON,
         },
         {
-            "uriTemplate": "longshore://jobs/{id}/output",
+            "uriTemplate": OUTPUT_TEMPLATE,
             "name": "job-output",
             "title": "Output of a job",
             "description": "The last 1 MiB of what a job printed",
             "mimeType": TEXT,
         },
-    ]});
-    Ok(ResultBody::new(&result)?.cached(STATIC))
+    ]);
+    #[cfg(feature = "fixture")]
+    let templates = super::fixture::and_templates(templates);
+    Ok(ResultBody::new(&json!({ "resourceTemplates": templates }))?.cached(STATIC))
 }
 
 /// Answers `resources/list`: the caller's jobs, newest first.
@@ -113,7 +127,10 @@ pub(super) async fn list(call: Call) -> Result<ResultBody, RpcError> {
             "mimeType": JSON,
         })
     };
-    let mut result = json!({ "resources": page.jobs.iter().map(resource).collect::<Vec<_>>() });
+    let resources: Vec<Value> = page.jobs.iter().map(resource).collect();
+    #[cfg(feature = "fixture")]
+    let resources = [super::fixture::resources(), resources].concat();
+    let mut result = json!({ "resources": resources });
     if let Some(next) = page.next {
         result["nextCursor"] = Value::from(next.to_string());
     }
@@ -141,12 +158,30 @@ fn not_found(call: &Call, uri: &str, fault: &Fault) -> RpcError {
         .with_data(json!({ "uri": uri }))
 }
 
-async fn contents(call: &Call, uri: &str) -> Result<Value, Fault> {
+/// The job that a resource is of, and whether the resource is its output.
+fn parse(uri: &str) -> Result<(JobId, bool), Fault> {
     let path = uri.strip_prefix(PREFIX).ok_or_else(|| Fault::job_not_found(""))?;
-    let (name, wants_output) = path.strip_suffix(OUTPUT_SUFFIX).map_or((path, false), |name| (name, true));
+    let (name, is_output) = path.strip_suffix(OUTPUT_SUFFIX).map_or((path, false), |name| (name, true));
     // Numbers are for people; a resource has one name only.
     let id: JobId = name.parse().map_err(|_| Fault::job_not_found(""))?;
-    match wants_output {
+    Ok((id, is_output))
+}
+
+/// The job that a resource is of, if the caller may see it.
+///
+/// # Errors
+/// Resource not found.
+pub(super) async fn visible_job(call: &Call, uri: &str) -> Result<JobId, RpcError> {
+    let found = async { call.engine().find(&call.caller.principal, &parse(uri)?.0.to_string()).await };
+    found.await.map(|job| job.id).map_err(|fault| match fault.code {
+        FaultCode::JobNotFound => not_found(call, uri, &fault),
+        _ => failed(&fault),
+    })
+}
+
+async fn contents(call: &Call, uri: &str) -> Result<Value, Fault> {
+    let (id, is_output) = parse(uri)?;
+    match is_output {
         true => output(call, uri, id).await,
         false => {
             let view = call.engine().show(&call.caller, &id.to_string()).await?;
@@ -221,7 +256,10 @@ fn document<'a>(view: &'a JobView, spec: &JobSpec) -> Document<'a> {
 }
 
 fn shown_spec(spec: &JobSpec) -> Value {
-    let JobSpec::Command(command) = spec;
+    let command = match spec {
+        JobSpec::Command(command) => command,
+        JobSpec::Fixture(_) => return json!(spec),
+    };
     json!({
         "kind": spec.kind(),
         "argv": command.argv,

@@ -17,6 +17,22 @@ impl Sink {
         Self(Some(sender))
     }
 
+    /// Passes a message on that must arrive, as soon as there is room.
+    ///
+    /// # Errors
+    /// The message, if nobody reads.
+    pub(crate) async fn deliver(&self, message: String) -> Result<(), String> {
+        match &self.0 {
+            Some(sender) => sender.send(message).await.map_err(|unsent| unsent.0),
+            None => Err(message),
+        }
+    }
+
+    /// Whether anybody reads.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.as_ref().is_some_and(|sender| !sender.is_closed())
+    }
+
     /// Passes a notification on if there is room: a reader that is slow misses progress, and stalls nobody.
     pub(crate) fn offer(&self, message: String) {
         let refused = self.0.as_ref().is_some_and(|sender| sender.try_send(message).is_err());

@@ -97,6 +97,18 @@ impl OutcomeBrief {
     }
 }
 
+/// Longest title that is shown, in characters.
+const TITLE_CHARS_MAX: usize = 60;
+
+/// What people call the job, in one line.
+pub(super) fn title(job: &Job) -> String {
+    let title = job.name.as_deref().unwrap_or(&job.title);
+    match title.chars().count() {
+        0..=TITLE_CHARS_MAX => title.to_owned(),
+        _ => title.chars().take(TITLE_CHARS_MAX - 1).chain(['…']).collect(),
+    }
+}
+
 /// Seconds with one decimal.
 pub(super) fn seconds(length: Duration) -> f64 {
     (length.as_secs_f64() * 10.0).round() / 10.0

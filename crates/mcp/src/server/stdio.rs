@@ -11,7 +11,9 @@ use tokio::task::JoinSet;
 
 use super::connection::{Connection, Origin};
 use super::{Begun, Server, Sink};
-use crate::wire::{ErrorCode, Hello, Line, LineReader, MESSAGE_BYTES_MAX, Reply, RpcError};
+use crate::wire::{
+    ErrorCode, GOODBYE, Hello, LegacyVersion, Line, LineReader, MESSAGE_BYTES_MAX, Reply, RpcError, batch, conversation,
+};
 
 /// Requests of one connection that are worked on at once.
 const RUNNING_MAX: usize = 64;
@@ -21,10 +23,13 @@ const HELD_MAX: usize = 1024;
 const OUTGOING_MAX: usize = 64;
 /// After the end of input, requests that are nearly done may still answer.
 const DRAIN: Duration = Duration::from_secs(1);
+/// The same after the engine was told to stop, when every request is answered soon.
+const LEAVE: Duration = Duration::from_secs(5);
 
-/// Serves one bridge until either side ends. Jobs go on.
+/// Serves one bridge until either side ends or the engine drains. Jobs go on.
 ///
-/// The first line should be a [`Hello`]; without one the connection has no directory and no environment.
+/// The first line should be a [`Hello`]; without one the connection has no directory and no environment. An engine
+/// that drains takes no further line: what was taken is answered with what is known, and the last line is a goodbye.
 ///
 /// # Errors
 /// Those of the stream.
@@ -37,10 +42,11 @@ where
     let Some(first) = lines.next().await? else { return Ok(()) };
     let hello = if let Line::Whole(line) = &first { Hello::parse(line) } else { None };
     let first = hello.is_none().then_some(first);
+    let says_goodbye = hello.as_ref().is_some_and(Hello::knows_goodbye);
     let (outgoing, queue) = mpsc::channel(OUTGOING_MAX);
     let writer = tokio::spawn(write_all(writing, queue));
     let session = Session::new(server, connection(principal, hello), outgoing);
-    let read = session.serve(first, &mut lines).await;
+    let read = session.serve(first, &mut lines, says_goodbye).await;
     let written = writer.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     read.and(written)
 }
@@ -50,8 +56,9 @@ fn connection(principal: Principal, hello: Option<Hello>) -> Connection {
     let mut origin = Origin { scope: Some(scope), ..Origin::of(principal) };
     if let Some(hello) = hello {
         // A client that tells no chat is one chat for as long as it lives.
-        let conversation = hello.conversation.unwrap_or_else(|| format!("bridge:{}", hello.id));
-        origin.conversation = Some(Conversation::new(&conversation));
+        let told = hello.conversation.as_deref().and_then(conversation::named);
+        origin.stands_in = told.is_none();
+        origin.conversation = told.or_else(|| Some(Conversation::new(&format!("bridge:{}", hello.id))));
         origin.cwd = Some(hello.cwd);
         origin.inherited = hello.env;
         origin.bridge = Some(hello.id);
@@ -78,6 +85,8 @@ struct Session {
     sink: Sink,
     running: Arc<Semaphore>,
     requests: JoinSet<()>,
+    /// Requests that wait for what others do; they end with the connection.
+    open: JoinSet<()>,
 }
 
 impl Session {
@@ -89,14 +98,22 @@ impl Session {
             outgoing,
             running: Arc::new(Semaphore::new(RUNNING_MAX)),
             requests: JoinSet::new(),
+            open: JoinSet::new(),
         }
     }
 
-    /// Serves until the end of input, or until nobody reads the answers.
-    async fn serve<R: AsyncRead + Unpin>(mut self, first: Option<Line>, lines: &mut LineReader<R>) -> io::Result<()> {
+    /// Serves until the end of input, until nobody reads the answers, or until the engine drains.
+    async fn serve<R: AsyncRead + Unpin>(
+        mut self,
+        first: Option<Line>,
+        lines: &mut LineReader<R>,
+        says_goodbye: bool,
+    ) -> io::Result<()> {
+        let _listening = Listening::new(&self.server, &self.connection, &self.sink);
         if let Some(first) = first {
             self.accept(first).await;
         }
+        let server = self.server.clone();
         let end = loop {
             tokio::select! {
                 line = lines.next() => match line {
@@ -105,25 +122,84 @@ impl Session {
                     Err(error) => break Err(error),
                 },
                 Some(_) = self.requests.join_next() => {}
+                Some(_) = self.open.join_next() => {}
                 () = self.outgoing.closed() => return Ok(()),
+                () = server.engine().draining() => {
+                    self.leave(says_goodbye).await;
+                    return Ok(());
+                }
             }
         };
-        let drained = tokio::time::timeout(DRAIN, async { while self.requests.join_next().await.is_some() {} }).await;
-        if drained.is_err() {
-            tracing::debug!(requests = self.requests.len(), "a bridge left while requests were waiting");
-        }
-        self.requests.shutdown().await;
+        self.open.shutdown().await;
+        self.finish(DRAIN).await;
         end
     }
 
+    /// Answers what was taken, and tells the bridge that the connection ends on purpose.
+    async fn leave(&mut self, says_goodbye: bool) {
+        self.finish(LEAVE).await;
+        if says_goodbye && self.outgoing.send(GOODBYE.into()).await.is_err() {
+            tracing::debug!("a bridge left first");
+        }
+    }
+
+    /// Waits for requests under way, for at most `patience`, and gives up the rest.
+    async fn finish(&mut self, patience: Duration) {
+        let drained = tokio::time::timeout(patience, async {
+            while self.requests.join_next().await.is_some() {}
+            while self.open.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            let left = self.requests.len() + self.open.len();
+            tracing::debug!(requests = left, "a connection ended while requests were waiting");
+        }
+        self.requests.shutdown().await;
+        self.open.shutdown().await;
+    }
+
     async fn accept(&mut self, line: Line) {
+        match &line {
+            Line::Whole(bytes) if self.takes_batches() => match batch(bytes) {
+                Some(Ok(messages)) => {
+                    for message in messages {
+                        let begun = self.server.begin_in_batch(&self.connection, message.get().as_bytes(), &self.sink);
+                        self.answer(begun).await;
+                    }
+                }
+                Some(Err(error)) => self.answer(Begun::Done(Reply::failed(None, error))).await,
+                None => self.accept_one(line).await,
+            },
+            _ => self.accept_one(line).await,
+        }
+    }
+
+    fn takes_batches(&self) -> bool {
+        self.connection.handshake().is_some_and(|handshake| handshake.version == LegacyVersion::V2025_03_26)
+    }
+
+    async fn accept_one(&mut self, line: Line) {
         let begun = match line {
             Line::Whole(line) => self.server.begin(&self.connection, &line, &self.sink),
             Line::TooLong => Begun::Done(Reply::failed(None, too_long())),
         };
+        self.answer(begun).await;
+    }
+
+    async fn answer(&mut self, begun: Begun) {
         match begun {
             Begun::Nothing => {}
             Begun::Done(reply) => send(&self.outgoing, reply).await,
+            Begun::Open(answer) => {
+                if self.open.len() >= HELD_MAX {
+                    self.open.join_next().await;
+                }
+                let outgoing = self.outgoing.clone();
+                self.open.spawn(async move {
+                    if let Some(reply) = answer.await {
+                        send(&outgoing, reply).await;
+                    }
+                });
+            }
             Begun::Pending(answer) => {
                 if self.requests.len() >= HELD_MAX {
                     self.requests.join_next().await;
@@ -137,6 +213,30 @@ impl Session {
                     }
                 });
             }
+        }
+    }
+}
+
+/// A connection that is told what it asks to be told, until it ends.
+struct Listening {
+    server: Server,
+    scope: Option<Arc<str>>,
+}
+
+impl Listening {
+    fn new(server: &Server, connection: &Connection, sink: &Sink) -> Self {
+        let scope = connection.origin().scope.clone();
+        if let Some(scope) = &scope {
+            server.sessions().listen(scope, &connection.caller(), server.engine(), sink.clone());
+        }
+        Self { server: server.clone(), scope }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if let Some(scope) = &self.scope {
+            self.server.sessions().close(scope);
         }
     }
 }

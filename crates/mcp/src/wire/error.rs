@@ -1,5 +1,8 @@
 //! Errors of the protocol itself, as opposed to results that report a failure.
 
+use std::time::Duration;
+
+use longshore_domain::{FaultCode, Scope};
 use serde_json::{Value, json};
 
 use super::version::{Era, MODERN};
@@ -19,8 +22,14 @@ pub(crate) enum ErrorCode {
     Internal,
     /// An HTTP header does not say what the body says.
     HeaderMismatch,
+    /// The request needs something that its client did not declare.
+    MissingCapability,
     /// A modern version that is not spoken here.
     UnsupportedVersion,
+    /// The caller's token does not allow it.
+    InsufficientScope(Scope),
+    /// More requests than the limit allows.
+    RateLimited,
     /// No such resource; its number depends on the era.
     ResourceNotFound(Era),
 }
@@ -35,8 +44,12 @@ impl ErrorCode {
             Self::InvalidParams | Self::ResourceNotFound(Era::Modern) => -32602,
             Self::Internal => -32603,
             Self::HeaderMismatch => -32020,
+            Self::MissingCapability => -32021,
             Self::UnsupportedVersion => -32022,
             Self::ResourceNotFound(Era::Legacy(_)) => -32002,
+            // Of our own, and so outside of what JSON-RPC reserves: the HTTP statuses.
+            Self::InsufficientScope(_) => 403,
+            Self::RateLimited => 429,
         }
     }
 }
@@ -77,11 +90,38 @@ impl RpcError {
         Self::envelope(ErrorCode::MethodNotFound, format!("there is no method `{shown}`"))
     }
 
+    /// The answer to a caller whose token lacks `scope`.
+    pub(crate) fn insufficient_scope(scope: Scope) -> Self {
+        Self::new(ErrorCode::InsufficientScope(scope), format!("the token does not allow `{scope}`")).with_data(json!({
+            "code": FaultCode::Forbidden,
+            "scope": scope.as_str(),
+            "next": "use a token with that scope",
+            "retryable": false,
+        }))
+    }
+
+    /// The answer to a caller who asks too often and may ask again after `pause`.
+    pub(crate) fn rate_limited(pause: Duration) -> Self {
+        let ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(1);
+        Self::envelope(ErrorCode::RateLimited, format!("too many requests: ask again in {ms} ms")).with_data(json!({
+            "code": FaultCode::RateLimited,
+            "retryAfterMs": ms,
+            "retryable": true,
+        }))
+    }
+
     /// The answer to a version that is not spoken here.
     pub(crate) fn unsupported_version(requested: &str) -> Self {
         let requested: String = requested.chars().take(80).collect();
         Self::envelope(ErrorCode::UnsupportedVersion, format!("protocol version {requested} is not supported"))
             .with_data(json!({ "supported": [MODERN], "requested": requested }))
+    }
+
+    /// The answer to a request that its client's capabilities do not suffice for. `required` has the form of client
+    /// capabilities.
+    pub(crate) fn missing_capability(what: &str, required: &Value) -> Self {
+        let message = format!("this needs `{what}`, which the client did not declare: {required}");
+        Self::envelope(ErrorCode::MissingCapability, message).with_data(json!({ "requiredCapabilities": required }))
     }
 
     /// The error object.

@@ -1,4 +1,4 @@
-//! The first line that a bridge sends to the daemon.
+//! What bridge and daemon say to one another beside the protocol: the first line of the one, the last of the other.
 
 use std::collections::BTreeMap;
 
@@ -26,9 +26,18 @@ struct Wrapped<H> {
     longshore: H,
 }
 
+/// The last line of a daemon that was told to stop, without its newline. Whatever the daemon took is answered, and
+/// nothing calls for another one before the client's next request.
+pub(crate) const GOODBYE: &str = r#"{"longshore":"goodbye"}"#;
+
 impl Hello {
-    /// The only version of the line so far.
-    pub const VERSION: u32 = 1;
+    /// Version of the line, and of what a bridge understands. Since 2 it understands the goodbye.
+    pub const VERSION: u32 = 2;
+
+    /// Whether the bridge that said this understands [`GOODBYE`].
+    pub(crate) fn knows_goodbye(&self) -> bool {
+        self.bridge >= 2
+    }
 
     /// The line that says it, with its newline.
     pub(crate) fn to_line(&self) -> Vec<u8> {

@@ -39,7 +39,17 @@ pub(crate) enum Message<'a> {
     /// Wants none.
     Notification(Notification<'a>),
     /// Answers a request of ours.
-    Response,
+    Response(Response<'a>),
+}
+
+impl Message<'_> {
+    /// The id that an answer would name.
+    pub(crate) fn id(&self) -> Option<&RequestId> {
+        match self {
+            Self::Request(request) => Some(&request.id),
+            Self::Notification(_) | Self::Response(_) => None,
+        }
+    }
 }
 
 /// A request.
@@ -60,6 +70,15 @@ pub(crate) struct Notification<'a> {
     pub(crate) method: Cow<'a, str>,
     /// An object, if there is one.
     pub(crate) params: Option<&'a RawValue>,
+}
+
+/// An answer to a request of ours.
+#[derive(Debug)]
+pub(crate) struct Response<'a> {
+    /// The id of the request, if it has one.
+    pub(crate) id: Option<&'a RawValue>,
+    /// The result, or the error.
+    pub(crate) outcome: Result<&'a RawValue, &'a RawValue>,
 }
 
 /// A message that cannot be read, with the id it had if that could be.
@@ -113,8 +132,8 @@ impl<'a> Envelope<'a> {
         if self.jsonrpc.as_deref() != Some("2.0") {
             return Err(invalid("`jsonrpc` must be \"2.0\""));
         }
-        if self.method.is_none() && (self.result.is_some() || self.error.is_some()) {
-            return Ok(Message::Response);
+        if let (None, Some(outcome)) = (&self.method, self.result.map(Ok).or(self.error.map(Err))) {
+            return Ok(Message::Response(Response { id: self.id, outcome }));
         }
         let method = self.method.ok_or_else(|| invalid("`method` is missing"))?;
         let params = self.params;
@@ -186,7 +205,7 @@ mod tests {
         match Message::parse(bytes) {
             Ok(Message::Request(request)) => format!("request {} {}", request.id.as_json(), request.method),
             Ok(Message::Notification(notification)) => format!("notification {}", notification.method),
-            Ok(Message::Response) => "response".into(),
+            Ok(Message::Response(_)) => "response".into(),
             Err(bad) => {
                 format!("{} id={}", bad.error.code.number(), bad.id.as_ref().map_or("null", RequestId::as_json))
             }

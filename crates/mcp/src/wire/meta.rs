@@ -2,10 +2,13 @@
 
 use std::borrow::Cow;
 
+use longshore_domain::Conversation;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::conversation;
 use super::error::{ErrorCode, RpcError};
+use super::level::Level;
 
 /// Who the client says it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,21 +45,27 @@ pub(crate) struct Meta<'a> {
     /// Who the client says it is, on modern requests.
     #[serde(borrow, rename = "io.modelcontextprotocol/clientInfo")]
     pub(crate) client_info: Option<&'a RawValue>,
+    /// Least grave log messages that are wanted, on modern requests.
+    #[serde(rename = "io.modelcontextprotocol/logLevel")]
+    pub(crate) log_level: Option<Level>,
     /// Where to send progress.
     #[serde(borrow, rename = "progressToken")]
     pub(crate) progress_token: Option<&'a RawValue>,
     /// One job per intent.
     #[serde(borrow, rename = "dev.longshore/idempotencyKey")]
     pub(crate) idempotency_key: Option<Cow<'a, str>>,
-    /// The chat that the request belongs to.
+    /// The chat that the request belongs to, by our own key.
     #[serde(borrow, rename = "dev.longshore/conversation")]
-    pub(crate) conversation: Option<Cow<'a, str>>,
+    conversation: Option<Cow<'a, str>>,
+    /// The same by the keys of clients.
+    #[serde(skip)]
+    client_conversation: Option<Conversation>,
 }
 
 #[derive(Default, Deserialize)]
 struct WithMeta<'a> {
     #[serde(borrow, rename = "_meta", default)]
-    meta: Option<Meta<'a>>,
+    meta: Option<&'a RawValue>,
 }
 
 impl<'a> Meta<'a> {
@@ -66,9 +75,11 @@ impl<'a> Meta<'a> {
     /// Invalid params if it is no object or a member that matters has the wrong type.
     pub(crate) fn of(params: Option<&'a RawValue>) -> Result<Self, RpcError> {
         let Some(params) = params else { return Ok(Self::default()) };
-        let found: WithMeta<'a> = serde_json::from_str(params.get())
-            .map_err(|error| RpcError::envelope(ErrorCode::InvalidParams, format!("`params._meta`: {error}")))?;
-        let meta = found.meta.unwrap_or_default();
+        let wrong = |error| RpcError::envelope(ErrorCode::InvalidParams, format!("`params._meta`: {error}"));
+        let found: WithMeta<'a> = serde_json::from_str(params.get()).map_err(wrong)?;
+        let Some(raw) = found.meta else { return Ok(Self::default()) };
+        let meta: Self = serde_json::from_str(raw.get()).map_err(wrong)?;
+        let meta = Self { client_conversation: conversation::of_meta(raw), ..meta };
         match meta.progress_token {
             Some(token) if !token.get().starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit()) => {
                 Err(RpcError::envelope(
@@ -80,8 +91,15 @@ impl<'a> Meta<'a> {
         }
     }
 
-    /// Whether the request follows the stateless versions.
-    pub(crate) fn is_modern(&self) -> bool {
-        self.protocol_version.is_some() || self.client_capabilities.is_some()
+    /// The chat that the request says it belongs to.
+    pub(crate) fn conversation(&self) -> Option<Conversation> {
+        let own = self.conversation.as_deref().and_then(conversation::named);
+        own.or_else(|| self.client_conversation.clone())
+    }
+
+    /// Whether the request follows the stateless versions. After a handshake the version alone says so: a legacy request
+    /// may carry any other member, and such members mean nothing there.
+    pub(crate) fn is_modern(&self, shook_hands: bool) -> bool {
+        self.protocol_version.is_some() || self.client_capabilities.is_some() && !shook_hands
     }
 }

@@ -4,8 +4,14 @@
 //! came as, and answers are made by splicing.
 
 mod arguments;
+mod ask;
+mod batch;
+mod capabilities;
+pub(crate) mod conversation;
 mod error;
+mod extensions;
 mod hello;
+mod level;
 mod lines;
 mod message;
 mod meta;
@@ -14,13 +20,20 @@ mod reply;
 mod version;
 
 pub(crate) use arguments::Arguments;
+pub(crate) use ask::{Ask, AskError, AskKind};
+pub(crate) use batch::batch;
+pub(crate) use capabilities::Capabilities;
+pub use conversation::CONVERSATION_VARIABLES;
 pub(crate) use error::{ErrorCode, RpcError};
+pub(crate) use extensions::{Extensions, TASKS};
+pub(crate) use hello::GOODBYE;
 pub use hello::Hello;
+pub(crate) use level::Level;
 pub(crate) use lines::{Line, LineReader};
-pub(crate) use message::{Message, Notification, Request, RequestId};
+pub(crate) use message::{Message, Notification, Request, RequestId, Response};
 pub(crate) use meta::{ClientInfo, Meta};
 pub use reply::Reply;
-pub(crate) use reply::{CacheHint, ResultBody, notification};
+pub(crate) use reply::{CacheHint, ResultBody, notification, request};
 pub(crate) use version::{Era, LegacyVersion, MODERN};
 
 /// Longest message, in bytes.

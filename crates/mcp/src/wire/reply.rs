@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::ask::Ask;
 use super::error::RpcError;
 use super::message::RequestId;
 use super::version::Era;
@@ -21,6 +22,10 @@ pub(crate) struct CacheHint {
 pub(crate) struct ResultBody {
     object: String,
     cache: Option<CacheHint>,
+    /// Discriminator for modern callers.
+    kind: &'static str,
+    /// Members of `_meta`, as JSON.
+    meta: Vec<(&'static str, String)>,
 }
 
 impl ResultBody {
@@ -32,7 +37,19 @@ impl ResultBody {
         let object = serde_json::to_string(value).map_err(|error| {
             RpcError::new(super::ErrorCode::Internal, format!("the result cannot be written: {error}"))
         })?;
-        Ok(Self { object, cache: None })
+        Ok(Self { object, cache: None, kind: "complete", meta: vec![] })
+    }
+
+    /// Makes it a result of another kind than `complete`.
+    pub(crate) fn of_kind(mut self, kind: &'static str) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Adds a member to `_meta`.
+    pub(crate) fn with_meta(mut self, name: &'static str, json: impl Into<String>) -> Self {
+        self.meta.push((name, json.into()));
+        self
     }
 
     /// Adds for how long modern callers may keep it.
@@ -42,19 +59,26 @@ impl ResultBody {
     }
 
     /// The result as a caller of that era gets it: bare, or with discriminator, server info and cache hints.
-    fn dressed(self, era: Era, server_info: &str) -> String {
-        let inner = self.object.strip_prefix('{').unwrap_or("}");
-        if matches!(era, Era::Legacy(_)) {
+    pub(crate) fn dressed(mut self, era: Era, server_info: &str) -> String {
+        let modern = era == Era::Modern;
+        if modern {
+            self.meta.push(("io.modelcontextprotocol/serverInfo", server_info.into()));
+        }
+        if self.meta.is_empty() {
             return self.object;
+        }
+        let members: Vec<String> = self.meta.iter().map(|(name, json)| format!(r#""{name}":{json}"#)).collect();
+        let meta = format!(r#""_meta":{{{}}}"#, members.join(","));
+        let inner = self.object.strip_prefix('{').unwrap_or("}");
+        let comma = if inner == "}" { "" } else { "," };
+        if !modern {
+            return format!("{{{meta}{comma}{inner}");
         }
         let cache = self.cache.map_or_else(String::new, |hint| {
             let scope = if hint.public { "public" } else { "private" };
             format!(r#""ttlMs":{},"cacheScope":"{scope}","#, hint.ttl_ms)
         });
-        let comma = if inner == "}" { "" } else { "," };
-        format!(
-            r#"{{"resultType":"complete",{cache}"_meta":{{"io.modelcontextprotocol/serverInfo":{server_info}}}{comma}{inner}"#
-        )
+        format!(r#"{{"resultType":"{}",{cache}{meta}{comma}{inner}"#, self.kind)
     }
 }
 
@@ -80,6 +104,11 @@ impl Reply {
         }
     }
 
+    /// The answers to a batch.
+    pub(crate) fn of_batch(messages: &[String]) -> Self {
+        Self { message: format!("[{}]", messages.join(",")), error: None }
+    }
+
     /// The error that answers request `id`, or a message whose id could not be read.
     pub(crate) fn failed(id: Option<&RequestId>, error: RpcError) -> Self {
         let id = id.map_or("null", RequestId::as_json);
@@ -91,6 +120,11 @@ impl Reply {
 /// A notification as one line of JSON.
 pub(crate) fn notification(method: &str, params: &RawValue) -> String {
     format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{}}}"#, params.get())
+}
+
+/// A question to a client as one line of JSON. `id` needs no escaping.
+pub(crate) fn request(id: &str, ask: &Ask) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"{}","params":{}}}"#, ask.kind.method(), ask.params)
 }
 
 #[cfg(test)]

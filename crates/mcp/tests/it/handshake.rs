@@ -34,7 +34,9 @@ async fn tools_are_listed_alike_for_both_eras() {
     let mut client = kit.legacy().await;
     let legacy = client.request("tools/list", json!({})).await;
     let mut modern = client.request("tools/list", json!({ "_meta": modern_meta() })).await;
-    assert_eq!(legacy["result"]["tools"], modern["result"]["tools"]);
+    let mut tools = legacy["result"]["tools"].clone();
+    assert_eq!(tools[0].as_object_mut().unwrap().remove("execution"), Some(json!({ "taskSupport": "optional" })));
+    assert_eq!(tools, modern["result"]["tools"]);
     assert!(legacy["result"].get("resultType").is_none());
     assert_json_snapshot!("tools_list", legacy);
     modern["result"]["tools"] = json!("the same");
@@ -60,7 +62,10 @@ async fn requests_that_cannot_be_served_are_refused_by_the_rules_of_their_era() 
         ("server/discover", with("protocolVersion", json!(7))),
         ("initialize", json!({})),
         ("logging/setLevel", json!({ "level": "debug" })),
-        ("tasks/list", json!({})),
+        ("tasks/list", json!({ "_meta": modern_meta() })),
+        ("tasks/result", json!({ "_meta": modern_meta() })),
+        ("tasks/update", json!({})),
+        ("subscriptions/listen", json!({ "notifications": {} })),
         ("tools/call", json!({ "name": "rm" })),
         ("tools/call", json!({ "name": "rm", "_meta": modern_meta() })),
         ("tools/call", json!({})),
@@ -72,6 +77,18 @@ async fn requests_that_cannot_be_served_are_refused_by_the_rules_of_their_era() 
         exchanges.push(json!({ "method": method, "params": params, "answer": answer }));
     }
     assert_json_snapshot!("refusals", exchanges);
+}
+
+#[tokio::test]
+async fn after_a_handshake_the_version_alone_makes_a_request_modern() {
+    let kit = Kit::new().await;
+    let stray = json!({ "_meta": { "io.modelcontextprotocol/clientCapabilities": {} } });
+    let mut client = kit.bridge("b1").await;
+    assert_eq!(client.request("ping", stray.clone()).await["error"]["code"], -32602);
+    client.shake_hands("2025-11-25").await;
+    assert_eq!(client.request("ping", stray).await["result"], json!({}));
+    let modern = client.request("server/discover", json!({ "_meta": modern_meta() })).await;
+    assert_eq!(modern["result"]["resultType"], "complete");
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::{Extension, Router};
 use http_body_util::BodyExt;
-use longshore_domain::Principal;
+use longshore_domain::{Conversation, Grant, Principal, Scope, Scopes};
+use longshore_engine::ops::{Caller, Submit};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -28,7 +29,11 @@ impl Answer {
 }
 
 fn router(kit: &Kit) -> Router {
-    longshore_mcp::http::router(kit.server.clone()).layer(Extension(Principal::owner()))
+    granted(kit, Grant::whole(Principal::owner()))
+}
+
+fn granted(kit: &Kit, grant: Grant) -> Router {
+    longshore_mcp::http::router(kit.server.clone()).layer(Extension(grant))
 }
 
 async fn send(router: Router, method: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
@@ -65,17 +70,29 @@ const MODERN: (&str, &str) = ("mcp-protocol-version", "2026-07-28");
 #[tokio::test]
 async fn what_is_no_single_request_is_refused() {
     let kit = Kit::new().await;
-    for method in ["GET", "DELETE", "PUT"] {
+    let allowed = [("GET", "POST"), ("DELETE", "POST"), ("PUT", "GET, POST, DELETE")];
+    for (method, allowed) in allowed {
         let answer = send(router(&kit), method, &[], "").await;
-        assert_eq!((answer.status.as_u16(), answer.headers["allow"].to_str().unwrap()), (405, "POST"));
+        assert_eq!((answer.status.as_u16(), answer.headers["allow"].to_str().unwrap()), (405, allowed));
     }
     let refused = async |body: &str| send(router(&kit), "POST", &[], body.to_owned()).await.refusal();
     assert_eq!(refused("[]").await, (400, -32600));
     assert_eq!(refused("nonsense").await, (400, -32700));
     assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).await, (400, -32600));
     assert_eq!(refused(&"x".repeat(longshore_mcp::MESSAGE_BYTES_MAX + 1)).await, (413, -32600));
+    for (kind, status) in [
+        ("text/plain", 415),
+        ("application/x-www-form-urlencoded", 415),
+        ("application/jsonp", 415),
+        ("Application/JSON; charset=utf-8", 200),
+    ] {
+        let answer = post(&kit, &[("content-type", kind)], &message("ping", json!({}))).await;
+        assert_eq!(answer.status, status, "{kind}");
+    }
     let answer = post(&kit, &[("accept", "text/html")], &message("ping", json!({}))).await;
-    assert_eq!(answer.status, 406);
+    assert_eq!((answer.status.as_u16(), &answer.json()["id"]), (406, &json!(1)));
+    let keys = [("idempotency-key", "a"), ("idempotency-key", "b")];
+    assert_eq!(post(&kit, &keys, &message("ping", json!({}))).await.refusal(), (400, -32600));
     let without_principal = longshore_mcp::http::router(kit.server.clone());
     assert_eq!(send(without_principal, "POST", &[], message("ping", json!({})).to_string()).await.status, 500);
     let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" });
@@ -129,12 +146,40 @@ async fn sessions_are_held_by_the_client() {
     let other = post(&kit, &[], &initialize("2025-06-18")).await.headers["mcp-session-id"].to_str().unwrap().to_owned();
     assert_eq!(listed(post(&kit, &[("mcp-session-id", &other)], &list).await), 0);
     assert_eq!(listed(post(&kit, &[("mcp-protocol-version", "2025-11-25")], &list).await), 1);
+    // A member of the other era, which means nothing here; without a session it is a modern request with a part missing.
+    let stray = message("ping", json!({ "_meta": { "io.modelcontextprotocol/clientCapabilities": {} } }));
+    assert_eq!(post(&kit, &with, &stray).await.refusal(), (200, 0));
+    assert_eq!(post(&kit, &[], &stray).await.refusal(), (400, -32602));
     let forged = format!("{session}x");
     assert_eq!(post(&kit, &[("mcp-session-id", &forged)], &list).await.refusal(), (404, -32600));
     let version = [("mcp-protocol-version", "2024-01-01")];
     assert_eq!(post(&kit, &version, &list).await.refusal(), (400, -32600));
     let read = message("resources/read", json!({ "uri": format!("longshore://jobs/{job}") }));
     assert_eq!(post(&kit, &[], &read).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_session_takes_on_the_chat_of_the_handle_that_it_names_first() {
+    let kit = Kit::new().await;
+    let mut chats = vec![];
+    for principal in [Principal::owner(), Principal::agent("other")] {
+        let request = Submit { command: vec!["true".into()], cwd: kit.path(), ..Submit::default() };
+        let caller = Caller { principal, conversation: Some(Conversation::new("chat")) };
+        chats.push(kit.engine.submit(&caller, request).await.unwrap().job.id.to_string());
+    }
+    let listed = async |session: &str| {
+        let list = message("tools/call", json!({ "name": "job_list", "arguments": {} }));
+        let answer = post(&kit, &[("mcp-session-id", session)], &list).await.json();
+        answer["result"]["structuredContent"]["jobs"].as_array().unwrap().len()
+    };
+    for (at, job) in chats.iter().enumerate() {
+        let answer = post(&kit, &[], &initialize("2025-11-25")).await;
+        let session = answer.headers["mcp-session-id"].to_str().unwrap().to_owned();
+        assert_eq!(listed(&session).await, 0);
+        let wait = message("tools/call", json!({ "name": "job_wait", "arguments": { "jobs": [job] } }));
+        post(&kit, &[("mcp-session-id", &session)], &wait).await;
+        assert_eq!(listed(&session).await, usize::from(at == 0), "job {at}");
+    }
 }
 
 #[tokio::test]
@@ -199,4 +244,61 @@ async fn a_slow_answer_is_streamed_to_whom_asks_for_progress() {
     assert_eq!(last["result"]["structuredContent"]["outcome"]["status"], "succeeded");
     assert_eq!(messages[0]["params"]["progress"], 40.0);
     assert!(messages[..messages.len() - 1].iter().all(|message| message["method"] == "notifications/progress"));
+}
+
+#[tokio::test]
+async fn what_the_token_does_not_allow_is_refused_with_the_scope_that_is_missing() {
+    let kit = Kit::new().await;
+    let none = Scopes::default();
+    let (reads, writes) = (none.with(Scope::JobsRead), none.with(Scope::JobsWrite));
+    let call = |tool: &str| ("tools/call", json!({ "name": tool, "arguments": {} }));
+    let uri = json!({ "uri": "longshore://jobs/j_none" });
+    let free = |method: &'static str| (method, json!({}));
+    for (scopes, (method, params), missing) in [
+        (reads, call("run"), Some("jobs:write")),
+        (reads, call("job_cancel"), Some("jobs:write")),
+        (reads, call("job_list"), None),
+        (writes, call("run"), None),
+        (writes, call("job_list"), Some("jobs:read")),
+        (writes, call("job_read"), Some("jobs:read")),
+        (writes, call("job_wait"), Some("jobs:read")),
+        (writes, free("resources/list"), Some("jobs:read")),
+        (writes, ("resources/read", uri), Some("jobs:read")),
+        (none, free("tools/list"), None),
+        (none, free("resources/templates/list"), None),
+    ] {
+        for legacy in [true, false] {
+            let body = if legacy { message(method, params.clone()) } else { modern(method, params.clone()) };
+            let name = params["name"].as_str().or(params["uri"].as_str()).unwrap_or_default();
+            let described = [MODERN, ("mcp-method", method), ("mcp-name", name)];
+            let headers = if legacy { &described[..0] } else { &described[..] };
+            let router = granted(&kit, Grant::new(Principal::agent("a"), scopes));
+            let answer = send(router, "POST", headers, body.to_string()).await;
+            let error = &answer.json()["error"];
+            match missing {
+                Some(scope) => {
+                    assert_eq!(answer.refusal(), (403, 403), "{method} {params}");
+                    assert_eq!((&error["data"]["scope"], &error["data"]["code"]), (&json!(scope), &json!("forbidden")));
+                }
+                None => assert_eq!((answer.status.as_u16(), error), (200, &Value::Null), "{method} {params}"),
+            }
+        }
+    }
+    // A person's token in a model's hands is a model's.
+    let admin = granted(&kit, Grant::new(Principal::owner(), none.with(Scope::Admin)));
+    let answer = send(admin, "POST", &[], message("tools/call", json!({ "name": "job_list" })).to_string()).await;
+    assert_eq!(answer.refusal(), (403, 403));
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_ask_again() {
+    let kit = Kit::new().await;
+    let pause = longshore_mcp::http::Throttled(std::time::Duration::from_millis(1_500));
+    let throttled = || router(&kit).layer(Extension(pause));
+    let answer = send(throttled(), "POST", &[], message("ping", json!({})).to_string()).await;
+    assert_eq!(answer.status.as_u16(), 429);
+    insta::assert_json_snapshot!("rate_limited", answer.json());
+    let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string();
+    let answer = send(throttled(), "POST", &[], notification).await;
+    assert_eq!((answer.refusal(), &answer.json()["id"]), ((429, 429), &Value::Null));
 }

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use longshore_domain::job::StateName;
 use longshore_domain::{NodeId, Principal, Timestamp};
 use longshore_engine::ops::{Caller, OutputQuery, OutputStart};
 use longshore_engine::{Clock, Engine, Retention, Settings};
 use longshore_mcp::{Hello, Server, ServerSettings};
 use longshore_store::{SqliteOptions, SqliteStore};
+use longshore_testkit::ShimsEnd;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, ReadHalf, WriteHalf, duplex, split};
 use tokio::task::JoinHandle;
@@ -20,7 +22,26 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Kit {
     pub(crate) server: Server,
     pub(crate) engine: Engine,
+    place: Arc<Place>,
+}
+
+/// What outlives a server that is started again.
+struct Place {
+    _shims: ShimsEnd,
     folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Arc<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        Arc::new(Self { _shims: ShimsEnd::of(folder.path().join("run")), folder })
+    }
+}
+
+impl Drop for Kit {
+    fn drop(&mut self) {
+        self.engine.drain();
+    }
 }
 
 impl Kit {
@@ -29,16 +50,27 @@ impl Kit {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut ServerSettings)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(folder.path().join("jobs.db"), SqliteOptions::default()).unwrap();
-        let engine = Engine::open(Arc::new(store), Clock::system(), engine_settings(&folder)).await.unwrap();
+        Self::at(Place::new(), change).await
+    }
+
+    async fn at(place: Arc<Place>, change: impl FnOnce(&mut ServerSettings)) -> Self {
+        let store = SqliteStore::open(place.folder.path().join("jobs.db"), SqliteOptions::default()).unwrap();
+        let engine = Engine::open(Arc::new(store), Clock::system(), engine_settings(&place.folder)).await.unwrap();
         let mut settings = ServerSettings::new("1.2.3", [7; 32]);
         change(&mut settings);
-        Self { server: Server::new(engine.clone(), settings), engine, folder }
+        Self { server: Server::new(engine.clone(), settings), engine, place }
+    }
+
+    /// The same after the server has ended and was started again. Commands go on meanwhile.
+    pub(crate) async fn reopen(self, change: impl FnOnce(&mut ServerSettings)) -> Self {
+        self.engine.close(LIMIT).await;
+        let place = Arc::clone(&self.place);
+        drop(self);
+        Self::at(place, change).await
     }
 
     pub(crate) fn path(&self) -> String {
-        self.folder.path().to_string_lossy().into_owned()
+        self.place.folder.path().to_string_lossy().into_owned()
     }
 
     pub(crate) fn hello(&self, id: &str) -> Hello {
@@ -62,9 +94,27 @@ impl Kit {
 
     /// A pipe that a command can wait at, and the word that lets it go on.
     pub(crate) fn gate(&self) -> Gate {
-        let path = self.folder.path().join("gate");
+        let path = self.place.folder.path().join("gate");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         Gate { path }
+    }
+
+    /// Makes reading what a job printed hang until the guard is dropped.
+    pub(crate) async fn hang_output(&self, job: &str) -> HungOutput {
+        let view = self.engine.show(&Caller::owner(), job).await.unwrap();
+        let path = self.engine.settings().output_path(&view.job, view.job.attempt);
+        std::fs::remove_file(&path).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        HungOutput { path }
+    }
+
+    /// Waits until a job is known to run.
+    pub(crate) async fn runs(&self, job: &str) {
+        let mut job = self.engine.find(&Caller::owner().principal, job).await.unwrap();
+        while job.state.name() != StateName::Running {
+            assert!(!job.is_finished(), "{job:?}");
+            job = self.engine.wait_change(&job, LIMIT).await.unwrap();
+        }
     }
 
     /// Waits until a job has printed something.
@@ -100,6 +150,7 @@ fn engine_settings(folder: &tempfile::TempDir) -> Settings {
         lease: Duration::from_secs(30),
         env_allow: vec![],
         retention: Retention::default(),
+        fixtures: false,
     }
 }
 
@@ -116,6 +167,18 @@ impl Gate {
     pub(crate) async fn open(&self) {
         let path = self.path.clone();
         tokio::task::spawn_blocking(move || std::fs::write(path, "go\n")).await.unwrap().unwrap();
+    }
+}
+
+/// While it lives, whoever opens this output waits.
+pub(crate) struct HungOutput {
+    path: PathBuf,
+}
+
+impl Drop for HungOutput {
+    fn drop(&mut self) {
+        // Opened both ways a pipe waits for nobody, and lets others in.
+        std::fs::OpenOptions::new().read(true).write(true).open(&self.path).unwrap();
     }
 }
 
@@ -173,8 +236,12 @@ impl Client {
     }
 
     pub(crate) async fn shake_hands(&mut self, version: &str) -> Value {
+        self.shake_hands_as(version, json!({})).await
+    }
+
+    pub(crate) async fn shake_hands_as(&mut self, version: &str, capabilities: Value) -> Value {
         let client = json!({ "name": "test", "version": "1" });
-        let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": client });
+        let params = json!({ "protocolVersion": version, "capabilities": capabilities, "clientInfo": client });
         let answer = self.request("initialize", params).await;
         self.say(&json!({ "jsonrpc": "2.0", "method": "notifications/initialized" })).await;
         answer

@@ -21,7 +21,12 @@ fn walk(value: &Value, key: &str, seen: &mut Vec<String>) -> Value {
 }
 
 fn changes(key: &str) -> bool {
-    key.ends_with("_s") || key.ends_with("_ms") || key.ends_with("_at") || key == "memory_max_bytes"
+    key == "pollIntervalMs"
+        || key == "pollInterval"
+        || key.ends_with("_s")
+        || key.ends_with("_ms")
+        || key.ends_with("_at")
+        || key == "memory_max_bytes"
 }
 
 fn redact_text(text: &str, seen: &mut Vec<String>) -> String {

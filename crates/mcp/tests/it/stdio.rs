@@ -3,7 +3,7 @@
 use longshore_domain::Principal;
 use serde_json::{Value, json};
 
-use crate::kit::{Client, Kit, modern_meta};
+use crate::kit::{Client, Kit, job_of, modern_meta};
 
 #[tokio::test]
 async fn an_odd_first_line_ends_nothing() {
@@ -106,6 +106,55 @@ async fn progress_is_sent_to_whom_asks_for_it_and_never_after_the_answer() {
     assert_eq!(answer["id"], id);
     client.end().await;
     assert_eq!(client.hear().await, Value::Null);
+}
+
+#[tokio::test]
+async fn an_engine_that_drains_answers_every_hold_and_says_goodbye() {
+    let kit = Kit::new().await;
+    let mut client = kit.legacy().await;
+    let gate = kit.gate();
+    let job = client.waiting_job(&kit, &gate).await;
+    let calls = [
+        json!({ "name": "job_wait", "arguments": { "jobs": [job], "wait_s": 30 } }),
+        json!({ "name": "job_wait", "arguments": { "jobs": [job], "wait_s": 30, "any": true } }),
+        json!({ "name": "run", "arguments": { "command": gate.line(), "shell": true, "key": "gated" } }),
+        json!({ "name": "job_read", "arguments": { "job": job, "cursor": "1.5", "wait_s": 30 } }),
+    ];
+    let mut asked = vec![];
+    for call in calls {
+        asked.push(client.ask("tools/call", call).await);
+    }
+    // Requests are begun in their order: once this is answered, those are held.
+    client.request("ping", json!({})).await;
+    kit.engine.drain();
+    for _ in 0..asked.len() {
+        let answer = client.hear().await;
+        asked.retain(|id| answer["id"] != *id);
+        let structured = &answer["result"]["structuredContent"];
+        let told = if structured["jobs"].is_array() { &structured["jobs"][0] } else { structured };
+        assert_eq!(told["job"], json!(job), "{answer}");
+        assert_ne!(told["state"], json!("finished"), "{answer}");
+        let next = structured["next"].as_str().unwrap();
+        assert!(next.contains("is being stopped and its jobs go on") && next.contains("call job_"), "{next}");
+    }
+    assert!(asked.is_empty(), "{asked:?}");
+    assert_eq!(client.hear().await, json!({ "longshore": "goodbye" }));
+    assert_eq!(client.hear().await, Value::Null);
+    client.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_does_not_keep_an_engine_from_draining() {
+    let kit = Kit::new().await;
+    let mut client = kit.legacy().await;
+    let job = job_of(&client.tool("run", json!({ "command": ["echo", "a"] })).await);
+    let _hung = kit.hang_output(&job).await;
+    let id = client.ask("tools/call", json!({ "name": "job_read", "arguments": { "job": job } })).await;
+    client.request("ping", json!({})).await;
+    kit.engine.drain();
+    let answer = client.hear().await;
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(id), &json!(-32603)), "{answer}");
+    assert_eq!(client.hear().await, json!({ "longshore": "goodbye" }));
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::kit::{Client, Kit, job_of, modern_meta};
 use crate::redact::redact;
+use crate::tokens::is_short;
 
 #[tokio::test]
 async fn a_quick_command_answers_with_its_result() {
@@ -30,10 +31,10 @@ async fn a_slow_command_answers_with_a_handle_that_is_short_and_can_be_followed(
     let again = json!({ "command": gate.line(), "shell": true, "wait_s": 0.01, "key": "gated" });
     let handle = client.tool("run", again).await;
     assert_eq!(job_of(&handle), job);
-    short(&handle, 150);
+    is_short("handle of `run`", &handle);
     assert_json_snapshot!("run_handle", redact(&handle));
     let waited = client.tool("job_wait", json!({ "jobs": [job], "wait_s": 0 })).await;
-    short(&waited, 150);
+    is_short("`job_wait` that timed out", &waited);
     assert_json_snapshot!("job_wait_timed_out", redact(&waited));
     let read = client.tool("job_read", json!({ "job": job })).await;
     assert_json_snapshot!("job_read_running", redact(&read));
@@ -43,13 +44,6 @@ async fn a_slow_command_answers_with_a_handle_that_is_short_and_can_be_followed(
     assert_json_snapshot!("job_wait_ended", redact(&waited));
     let read = client.tool("job_read", json!({ "job": job, "cursor": cursor })).await;
     assert_json_snapshot!("job_read_on", redact(&read));
-}
-
-/// Both forms of an answer cost few tokens.
-fn short(result: &Value, tokens_max: usize) {
-    let structured = result["structuredContent"].to_string().len() / 4;
-    let text = result["content"][0]["text"].as_str().unwrap().len() / 4;
-    assert!(structured <= tokens_max && text <= tokens_max, "structured {structured}, text {text} tokens");
 }
 
 #[tokio::test]

@@ -177,6 +177,17 @@ pub async fn a_position_counts_those_who_come_before(place: &dyn Place) {
     assert_eq!(scene.store.position(jobs[1].id).await.expect("read"), None);
 }
 
+pub async fn a_position_is_exact_however_far_behind(place: &dyn Place) {
+    const LINE: u64 = 1_100;
+    let scene = Scene::new(place).await;
+    let jobs = scene.accept_many(LINE as usize).await;
+    for before in [0, 1, 998, 999, 1_000, 1_001, LINE - 1] {
+        assert_eq!(scene.store.position(jobs[before as usize].id).await.expect("read"), Some(before));
+    }
+    scene.accept(NewJob { priority: 1, ..scene.job() }).await;
+    assert_eq!(scene.store.position(jobs[999].id).await.expect("read"), Some(1_000));
+}
+
 pub async fn a_job_given_back_takes_its_old_place_with_a_new_number(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let jobs = scene.accept_many(2).await;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use longshore_domain::estimate::SAMPLES_MAX;
-use longshore_domain::id::QuestionId;
 use longshore_domain::job::{AttemptReport, Effect, Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
 use longshore_domain::store::{NewJob, StoreError};
 
@@ -49,10 +48,8 @@ pub async fn a_job_can_be_cancelled_in_every_state(place: &dyn Place) {
     }
     let claimed = scene.claimed(scene.job()).await;
     let running = scene.running(scene.job()).await;
-    let asking = scene.running(scene.job()).await;
-    scene.happen(asking.id, Event::Asked { token: asking.attempt, question: QuestionId::new(BEGIN, 1) }).await;
     let stopped = AttemptReport { exit_code: None, signal: Some(15), stopped: true, ..report(0) };
-    for job in [claimed, running, asking] {
+    for job in [claimed, running] {
         let change = scene.record(job.id, cancel()).await.expect("accepted");
         assert_eq!(change.job.state.name(), StateName::Stopping);
         assert_eq!(change.effects, [Effect::Stop(job.attempt)]);
@@ -63,21 +60,6 @@ pub async fn a_job_can_be_cancelled_in_every_state(place: &dyn Place) {
     }
     assert_eq!(scene.store.next_due().await.expect("read"), None);
     assert_eq!(scene.take_ids(5).await, []);
-}
-
-pub async fn a_question_is_asked_and_answered_while_the_job_runs(place: &dyn Place) {
-    let scene = Scene::new(place).await;
-    let job = scene.running(scene.job()).await;
-    let (first, second) = (QuestionId::new(BEGIN, 1), QuestionId::new(BEGIN, 2));
-    for question in [first, second] {
-        scene.happen(job.id, Event::Asked { token: job.attempt, question }).await;
-    }
-    let again = scene.record(job.id, Event::Asked { token: job.attempt, question: first }).await;
-    assert!(matches!(again, Err(StoreError::Refused(_))));
-    assert_eq!(scene.happen(job.id, Event::Answered { question: first }).await.state.name(), StateName::Asking);
-    let job = scene.happen(job.id, Event::Unanswered { question: second }).await;
-    assert_eq!((job.state.name(), scene.read(job.id).await), (StateName::Running, job.clone()));
-    assert!(scene.happen(job.id, ended(&job, 0)).await.is_finished());
 }
 
 pub async fn what_successes_took_is_remembered_up_to_a_limit(place: &dyn Place) {

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use longshore_domain::id::{AttemptNumber, QuestionId};
+use longshore_domain::id::AttemptNumber;
 use longshore_domain::job::{Event, Job, Refusal, RetryPolicy, StateName};
 use longshore_domain::store::{Claim, NewJob, StoreError};
 
 use super::scene::{BEGIN, MANY, Place, Scene, cancel, ended, lost, node, report, started};
 
 /// Every report that an attempt can make.
-fn reports(token: AttemptNumber) -> Vec<Event> {
+fn reports(scene: &Scene, token: AttemptNumber) -> Vec<Event> {
     vec![
         Event::GivenBack { token, reason: "late".into() },
         Event::Started { token, process: None, deadline_at: None },
         Event::Renewed { token, until: BEGIN.plus(Duration::from_secs(900)) },
-        Event::Asked { token, question: QuestionId::new(BEGIN, 1) },
+        Event::Asked { token, questions: vec![scene.question("late", None)] },
         Event::DeadlinePassed { token },
         Event::Ended { token, report: report(0) },
         lost(token),
@@ -23,7 +23,7 @@ fn reports(token: AttemptNumber) -> Vec<Event> {
 
 async fn refuses_all(scene: &Scene, job: &Job, token: AttemptNumber) {
     let before = (scene.read(job.id).await, scene.history(job.id).await);
-    for event in reports(token) {
+    for event in reports(scene, token) {
         let refused = scene.record(job.id, event.clone()).await;
         let late = matches!(refused, Err(StoreError::Refused(Refusal::LeaseLost { .. })));
         assert!(late, "{event:?} was not refused as late: {refused:?}");
@@ -51,7 +51,7 @@ pub async fn a_finished_job_takes_no_event_at_all(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let job = scene.ran(scene.job(), 0).await;
     let history = scene.history(job.id).await;
-    for event in reports(job.attempt).into_iter().chain([cancel(), Event::Due]) {
+    for event in reports(&scene, job.attempt).into_iter().chain([cancel(), Event::Due]) {
         let refused = scene.record(job.id, event).await;
         assert!(matches!(refused, Err(StoreError::Refused(Refusal::Finished))));
     }
@@ -100,9 +100,7 @@ pub async fn live_jobs_are_those_with_a_lease(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let claimed = scene.claimed(scene.job()).await;
     let running = scene.running(scene.job()).await;
-    let asking = scene.running(scene.job()).await;
-    let question = QuestionId::new(BEGIN, 1);
-    let asking = scene.happen(asking.id, Event::Asked { token: asking.attempt, question }).await;
+    let (asking, _) = scene.asking(scene.job(), &["branch"]).await;
     let stopping = scene.running(scene.job()).await;
     let stopping = scene.happen(stopping.id, cancel()).await;
     scene.ran(scene.job(), 1).await;

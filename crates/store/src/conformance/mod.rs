@@ -6,6 +6,7 @@
 // Cases are called through the macro, from this crate and from others.
 #![allow(missing_docs, clippy::missing_panics_doc, reason = "a case's name says what is promised")]
 
+pub mod announcements;
 pub mod claims;
 pub mod dependencies;
 pub mod ends;
@@ -13,6 +14,7 @@ pub mod history;
 pub mod leases;
 pub mod lists;
 pub mod model;
+pub mod questions;
 pub mod retention;
 pub(crate) mod scene;
 pub mod shut;
@@ -48,6 +50,7 @@ macro_rules! conformance {
             claims::concurrent_claims_take_each_job_once,
             claims::a_long_line_keeps_its_order_while_others_join_and_leave,
             claims::a_position_counts_those_who_come_before,
+            claims::a_position_is_exact_however_far_behind,
             claims::a_job_given_back_takes_its_old_place_with_a_new_number,
             claims::a_report_with_room_claims_even_when_it_is_refused,
             leases::late_reports_are_refused_and_change_nothing,
@@ -58,8 +61,19 @@ macro_rules! conformance {
             ends::a_failed_attempt_is_followed_by_another_after_its_wait,
             ends::without_leave_to_retry_a_lost_attempt_ends_the_job,
             ends::a_job_can_be_cancelled_in_every_state,
-            ends::a_question_is_asked_and_answered_while_the_job_runs,
             ends::what_successes_took_is_remembered_up_to_a_limit,
+            questions::a_question_is_kept_word_for_word_with_the_state_that_waits_for_it,
+            questions::several_questions_are_answered_one_by_one,
+            questions::the_first_of_many_answers_stands,
+            questions::concurrent_answers_to_several_questions_all_count,
+            questions::what_the_job_does_not_wait_for_takes_no_answer,
+            questions::a_name_or_key_that_was_used_is_refused,
+            questions::questions_are_closed_when_their_attempt_is_over,
+            questions::a_later_attempt_asks_anew,
+            questions::questions_run_out_at_their_deadlines,
+            questions::open_questions_are_paged_in_the_order_of_asking,
+            questions::everything_asked_is_there_after_opening_again,
+            questions::questions_go_with_their_job,
             dependencies::a_chain_runs_in_its_order,
             dependencies::a_diamond_waits_for_both_sides,
             dependencies::an_unknown_job_to_wait_for_is_refused,
@@ -77,6 +91,14 @@ macro_rules! conformance {
             lists::filters_let_through_what_they_say,
             lists::pages_have_no_gaps_or_repeats_while_jobs_arrive,
             lists::counts_are_exact,
+            announcements::each_end_is_announced_once_newest_first,
+            announcements::a_peek_announces_nothing,
+            announcements::what_a_chat_knows_is_left_out_and_not_told_later,
+            announcements::chats_and_principals_are_told_apart,
+            announcements::concurrent_takers_are_told_each_end_once,
+            announcements::ends_of_every_kind_are_announced,
+            announcements::what_was_announced_is_known_after_opening_again,
+            announcements::a_chat_whose_jobs_were_removed_begins_anew,
             retention::old_jobs_come_oldest_first_without_the_pinned_and_the_unfinished,
             retention::output_that_is_gone_is_noted_once,
             retention::removing_takes_all_that_belongs_to_a_job,

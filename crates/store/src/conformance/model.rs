@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use longshore_domain::access::Principal;
-use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId};
-use longshore_domain::job::{AttemptReport, Effect, Event, Job, Lease, QueueName, RetryPolicy, apply, initial_state};
-use longshore_domain::store::{Claim, JobFilter, NewJob};
+use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, QuestionId};
+use longshore_domain::job::{
+    AttemptReport, Effect, Event, Job, Lease, Question, QueueName, RetryPolicy, apply, initial_state,
+};
+use longshore_domain::store::{Claim, JobFilter, NewJob, QuestionFilter};
 use longshore_domain::time::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::scene::{MANY, Place, Scene, cancel, lost, node, queue, report};
+use super::scene::{MANY, Place, Scene, answered, cancel, lost, node, queue, report};
 
 const CASES: u32 = 48;
 const VERBS_MAX: usize = 60;
@@ -27,6 +29,7 @@ enum Verb {
     Report { pick: usize, what: Report, stale: bool, room: usize },
     Renew { holder: u128 },
     PromoteDue { limit: usize },
+    Expire { limit: usize },
     Settle { limit: usize },
     SetQueue { queue: usize, concurrency: u32 },
     Pin { pick: usize, pinned: bool },
@@ -45,6 +48,8 @@ enum Report {
     Cancel,
     Due,
     Deadline,
+    Ask { count: usize, deadline_ms: u64 },
+    Answer { pick: usize },
 }
 
 fn verb() -> impl Strategy<Value = Verb> {
@@ -59,6 +64,7 @@ fn verb() -> impl Strategy<Value = Verb> {
             .prop_map(|(pick, what, stale, room)| Verb::Report { pick, what, stale, room }),
         1 => (1..3u128).prop_map(|holder| Verb::Renew { holder }),
         2 => (0..4usize).prop_map(|limit| Verb::PromoteDue { limit }),
+        1 => (0..4usize).prop_map(|limit| Verb::Expire { limit }),
         3 => (0..4usize).prop_map(|limit| Verb::Settle { limit }),
         1 => (0..3usize, 0..4u32).prop_map(|(queue, concurrency)| Verb::SetQueue { queue, concurrency }),
         1 => (pick.clone(), any::<bool>()).prop_map(|(pick, pinned)| Verb::Pin { pick, pinned }),
@@ -78,6 +84,9 @@ fn what() -> impl Strategy<Value = Report> {
         2 => Just(Report::Cancel),
         1 => Just(Report::Due),
         1 => Just(Report::Deadline),
+        3 => (0..3usize, prop_oneof![Just(0), 1..5000u64])
+            .prop_map(|(count, deadline_ms)| Report::Ask { count, deadline_ms }),
+        3 => (0..4usize).prop_map(|pick| Report::Answer { pick }),
     ]
 }
 
@@ -131,6 +140,7 @@ struct Model {
     /// Finished jobs whose dependents have not all been told.
     untold: BTreeSet<JobNumber>,
     lines: BTreeMap<JobId, usize>,
+    questions: BTreeMap<QuestionId, Question>,
     given: u64,
 }
 
@@ -146,7 +156,7 @@ impl Model {
             }
             Verb::Report { pick, what, stale, room } => {
                 let Some(job) = self.pick(pick) else { return };
-                let (id, event) = (job.id, event(&job, what, stale));
+                let (id, event) = (job.id, event(scene, &job, what, stale));
                 let room = (room > 0).then(|| scene.room(room));
                 let expected = self.happen(job.number, event.clone(), now);
                 let (change, taken) = scene.store.record(id, event, room.clone(), now).await;
@@ -168,6 +178,7 @@ impl Model {
                     self.happen(number, Event::Due, now).expect("its time has come");
                 }
             }
+            Verb::Expire { limit } => self.expire(scene, limit, now).await,
             Verb::Settle { limit } => self.settle(scene, limit, now).await,
             Verb::SetQueue { queue: at, concurrency } => {
                 scene.set_queue(QUEUES[at], concurrency).await;
@@ -211,6 +222,17 @@ impl Model {
         let mut effects = job.advance(step, now);
         let job = job.clone();
         *self.lines.entry(job.id).or_default() += usize::from(news);
+        for effect in &effects {
+            match effect {
+                Effect::Ask(question) => drop(self.questions.insert(question.id, *question.clone())),
+                Effect::Close { question, answer } => {
+                    let question = self.questions.get_mut(question).expect("it was asked");
+                    question.closed_at = Some(now);
+                    question.answer = answer.as_deref().cloned();
+                }
+                _ => {}
+            }
+        }
         match job.is_finished() && self.edges.iter().any(|(on, _)| *on == number) {
             true => drop(self.untold.insert(number)),
             false => effects.retain(|effect| *effect != Effect::Settle),
@@ -311,6 +333,19 @@ impl Model {
         }
     }
 
+    /// The order among questions of one instant is the store's own.
+    async fn expire(&mut self, scene: &Scene, limit: usize, now: Timestamp) {
+        let overdue = |question: &Question| question.deadline_at.is_some_and(|at| question.is_open() && at <= now);
+        let due = self.questions.values().filter(|question| overdue(question)).count();
+        let changes = scene.store.expire_questions(now, limit).await.expect("done");
+        assert_eq!(changes.len(), due.min(limit));
+        for change in changes {
+            let [Effect::Close { question, answer: None }] = change.effects[..] else { panic!("{:?}", change.effects) };
+            assert!(overdue(&self.questions[&question]));
+            self.happen(change.job.number, Event::Unanswered { question }, now).expect("it was open");
+        }
+    }
+
     /// The order among dependents is the store's own: what it told is checked and followed.
     async fn settle(&mut self, scene: &Scene, limit: usize, now: Timestamp) {
         let told = scene.store.settle(now, limit).await.expect("done");
@@ -355,6 +390,7 @@ impl Model {
                 assert!(job.is_finished() && !job.pinned, "{job:?} was removed");
                 self.jobs.remove(&job.number);
                 self.lines.remove(&job.id);
+                self.questions.retain(|_, question| question.job != job.id);
                 let waiting = |(on, dependent): &(JobNumber, JobNumber)| {
                     *on == job.number && self.jobs.get(dependent).is_some_and(|job| !job.is_finished())
                 };
@@ -376,14 +412,31 @@ impl Model {
             *lines.entry(line.job).or_default() += 1;
         }
         assert_eq!(lines, self.lines);
+        self.compare_questions(scene).await;
         let counts = scene.store.counts().await.expect("read");
         let finished = self.jobs.values().filter(|job| job.is_finished()).count() as u64;
         assert_eq!(counts.finished, finished);
         assert_eq!(counts.unfinished.values().sum::<u64>(), self.jobs.len() as u64 - finished);
     }
+
+    async fn compare_questions(&self, scene: &Scene) {
+        for job in self.jobs.values() {
+            let mut found = scene.questions(job).await;
+            found.sort_by_key(|question| question.id);
+            let expected: Vec<_> = self.questions.values().filter(|question| question.job == job.id).cloned().collect();
+            assert_eq!(found, expected);
+            let open: BTreeSet<_> = expected.iter().filter(|question| question.is_open()).map(|q| q.id).collect();
+            assert_eq!(open, job.state.open_questions().iter().copied().collect());
+        }
+        let open = |question: &&Question| question.is_open();
+        let found = scene.store.open_questions(QuestionFilter::default(), MANY).await.expect("read");
+        assert_eq!(found.len(), self.questions.values().filter(open).count());
+        let next = self.questions.values().filter(open).filter_map(|question| question.deadline_at).min();
+        assert_eq!(scene.store.next_question_deadline().await.expect("read"), next);
+    }
 }
 
-fn event(job: &Job, what: Report, stale: bool) -> Event {
+fn event(scene: &Scene, job: &Job, what: Report, stale: bool) -> Event {
     let token = AttemptNumber(job.attempt.0.saturating_sub(u32::from(stale)));
     match what {
         Report::Start => Event::Started { token, process: None, deadline_at: None },
@@ -395,5 +448,15 @@ fn event(job: &Job, what: Report, stale: bool) -> Event {
         Report::Cancel => cancel(),
         Report::Due => Event::Due,
         Report::Deadline => Event::DeadlinePassed { token },
+        Report::Ask { count, deadline_ms } => {
+            let deadline = (deadline_ms > 0).then(|| Duration::from_millis(deadline_ms));
+            let question = |_| scene.question(&scene.fresh().to_string(), deadline);
+            Event::Asked { token, questions: (0..count).map(question).collect() }
+        }
+        Report::Answer { pick } => {
+            let open = job.state.open_questions();
+            let unknown = QuestionId::new(job.submitted_at, 0);
+            answered(open.get(pick).copied().unwrap_or(unknown), "yes")
+        }
     }
 }

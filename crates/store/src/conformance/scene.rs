@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_domain::access::Principal;
-use longshore_domain::id::{AttemptNumber, EventSeq, JobId, NodeId, Nonce};
+use longshore_domain::id::{AttemptNumber, EventSeq, JobId, NodeId, Nonce, QuestionId};
 use longshore_domain::job::{
-    AttemptReport, CommandLimits, CommandSpec, Deadlines, Event, EventRecord, Job, JobSpec, OutputMode, QueueName,
-    RetryPolicy,
+    Answer, AttemptReport, CommandLimits, CommandSpec, Deadlines, Decision, Event, EventRecord, Job, JobSpec,
+    NewQuestion, OutputMode, Question, QuestionKind, QuestionSpec, QueueName, RetryPolicy,
 };
 use longshore_domain::store::{Change, Claim, ClaimedJob, NewJob, Queue, Store, StoreError, Submitted};
 use longshore_domain::time::Timestamp;
@@ -131,6 +131,31 @@ impl Scene {
         self.store.job(id).await.expect("the store reads").expect("the job is on record")
     }
 
+    pub(crate) async fn questions(&self, job: &Job) -> Vec<Question> {
+        self.store.questions(job.id).await.expect("the store reads")
+    }
+
+    /// A running job that asks under these keys, and its questions.
+    pub(crate) async fn asking(&self, job: NewJob, keys: &[&str]) -> (Job, Vec<Question>) {
+        let job = self.running(job).await;
+        let questions = keys.iter().map(|key| self.question(key, None)).collect();
+        let job = self.happen(job.id, Event::Asked { token: job.attempt, questions }).await;
+        let questions = self.questions(&job).await;
+        (job, questions)
+    }
+
+    /// Something to ask.
+    pub(crate) fn question(&self, key: &str, deadline: Option<Duration>) -> NewQuestion {
+        let spec = QuestionSpec {
+            key: key.into(),
+            kind: QuestionKind::Text,
+            prompt: format!("Which {key}?\t\u{1f6a2} \"'"),
+            schema: None,
+            deadline,
+        };
+        NewQuestion { id: QuestionId::new(BEGIN, self.fresh()), spec }
+    }
+
     pub(crate) async fn history(&self, id: JobId) -> Vec<EventRecord> {
         self.store.events(EventSeq(0), Some(id), MANY).await.expect("the store reads")
     }
@@ -183,7 +208,11 @@ pub(crate) fn queue(name: &str) -> QueueName {
 }
 
 pub(crate) fn spec(argv: &[&str]) -> JobSpec {
-    JobSpec::Command(CommandSpec {
+    JobSpec::Command(command(argv))
+}
+
+pub(crate) fn command(argv: &[&str]) -> CommandSpec {
+    CommandSpec {
         argv: argv.iter().map(|word| (*word).to_owned()).collect(),
         shell: false,
         cwd: "/work".into(),
@@ -191,7 +220,7 @@ pub(crate) fn spec(argv: &[&str]) -> JobSpec {
         deadlines: Deadlines::default(),
         limits: CommandLimits::default(),
         output: OutputMode::Merged,
-    })
+    }
 }
 
 pub(crate) fn started(job: &Job) -> Event {
@@ -204,6 +233,15 @@ pub(crate) fn ended(job: &Job, exit_code: i32) -> Event {
 
 pub(crate) fn lost(token: AttemptNumber) -> Event {
     Event::Lost { token, message: "the machine was restarted".into(), report: None }
+}
+
+pub(crate) fn answered(question: QuestionId, text: &str) -> Event {
+    Event::Answered { question, answer: answer(text) }
+}
+
+pub(crate) fn answer(text: &str) -> Answer {
+    let decision = Decision::Accepted(text.into());
+    Answer { decision, decider: Principal::owner(), channel: "cli".into(), reason: Some("because".into()) }
 }
 
 pub(crate) fn cancel() -> Event {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use longshore_domain::access::Conversation;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
-use longshore_domain::store::{JobFilter, Queue, StoreError};
+use longshore_domain::store::{JobFilter, Notice, QuestionFilter, Queue, StoreError};
 
 use super::scene::{MANY, Place, Scene, cancel, node, queue};
 
@@ -30,6 +31,13 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
     store.close().await;
     store.close().await;
     let queue = Queue { name: queue("q"), concurrency: 1 };
+    let notice = |peek| Notice {
+        owner: "owner".into(),
+        conversation: Conversation::new("chat"),
+        except: vec![],
+        limit: 1,
+        peek,
+    };
     let answers = [
         store.submit(scene.job(), None, now).await.map(drop),
         store.claim(scene.room(1), now).await.map(drop),
@@ -38,10 +46,16 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.promote_due(now, 1).await.map(drop),
         store.next_due().await.map(drop),
         store.settle(now, 1).await.map(drop),
+        store.expire_questions(now, 1).await.map(drop),
+        store.next_question_deadline().await.map(drop),
+        store.questions(id).await.map(drop),
+        store.open_questions(QuestionFilter::default(), 1).await.map(drop),
         store.job(id).await.map(drop),
         store.job_by_number(JobNumber(1)).await.map(drop),
         store.spec(id).await.map(drop),
         store.jobs(JobFilter::default(), 1).await.map(drop),
+        store.announce(notice(true)).await.map(drop),
+        store.announce(notice(false)).await.map(drop),
         store.live_jobs().await.map(drop),
         store.position(id).await.map(drop),
         store.events(EventSeq(0), None, 1).await.map(drop),

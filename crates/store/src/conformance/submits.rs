@@ -7,7 +7,7 @@ use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber};
 use longshore_domain::job::{CommandSpec, EventKind, JobSpec, JobState, RetryPolicy};
 use longshore_domain::store::{IdempotencyKey, JobFilter, NewJob, StoreError};
 
-use super::scene::{BEGIN, MANY, Place, Scene, cancel, queue, spec};
+use super::scene::{BEGIN, MANY, Place, Scene, cancel, command, queue, spec};
 
 fn key(text: &str, digest: u8) -> Option<IdempotencyKey> {
     Some(IdempotencyKey { key: text.into(), digest: [digest; 32] })
@@ -46,7 +46,7 @@ pub async fn a_submitted_job_reads_back_as_it_was_answered(place: &dyn Place) {
 
 pub async fn a_long_spec_is_kept_word_for_word(place: &dyn Place) {
     let scene = Scene::new(place).await;
-    let JobSpec::Command(plain) = spec(&["printf", "%s\n", "a\tb \"c\" 'd' \\ \u{fffd} \u{1f6a2}", ""]);
+    let plain = command(&["printf", "%s\n", "a\tb \"c\" 'd' \\ \u{fffd} \u{1f6a2}", ""]);
     let env = (0..500).map(|at| (format!("NAME_{at}"), "x\n".repeat(500))).collect();
     let long = JobSpec::Command(CommandSpec { env, ..plain });
     let job = scene.claimed(NewJob { spec: long.clone(), ..scene.job() }).await;

@@ -16,16 +16,16 @@ pub(super) struct Taken {
 }
 
 /// Takes up to one ready job for each nonce, honouring the limits of the queues.
-pub(super) fn claim(desk: &mut Desk, claim: Claim, now: Timestamp) -> Attempted<Vec<Taken>> {
+pub(super) fn claim(desk: &mut Desk<'_>, claim: Claim, now: Timestamp) -> Attempted<Vec<Taken>> {
     let mut taken = Vec::with_capacity(claim.nonces.len());
     for nonce in &claim.nonces {
-        let Some(number) = desk.lines.next(&desk.connection)? else { break };
+        let Some(number) = desk.lines.next(desk.connection)? else { break };
         taken.push(claim_one(desk, number, &claim, *nonce, now)?);
     }
     Ok(taken)
 }
 
-fn claim_one(desk: &mut Desk, number: JobNumber, claim: &Claim, nonce: Nonce, now: Timestamp) -> Attempted<Taken> {
+fn claim_one(desk: &mut Desk<'_>, number: JobNumber, claim: &Claim, nonce: Nonce, now: Timestamp) -> Attempted<Taken> {
     let job = desk.take(number)?.ok_or(Trouble::Missing(number))?;
     let lease =
         Lease { holder: claim.holder, token: job.attempt.next(), until: claim.until, nonce, boot: claim.boot.clone() };
@@ -34,9 +34,8 @@ fn claim_one(desk: &mut Desk, number: JobNumber, claim: &Claim, nonce: Nonce, no
     Ok(Taken { job: change.job, spec: read_spec(desk, number)? })
 }
 
-fn read_spec(desk: &Desk, number: JobNumber) -> Attempted<String> {
-    let mut statement = desk.connection.prepare_cached("SELECT spec FROM spec WHERE job = ?1")?;
-    let spec = statement.query_row([number.0 as i64], |row| row.get(0)).optional()?;
+fn read_spec(desk: &mut Desk<'_>, number: JobNumber) -> Attempted<String> {
+    let spec = desk.statements.read_spec.query_row([number.0 as i64], |row| row.get(0)).optional()?;
     spec.ok_or(Trouble::Missing(number))
 }
 

@@ -11,11 +11,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::cache::JobCache;
 use super::errors::{Attempted, Trouble};
 use super::lines::Lines;
+use super::questions;
 use super::rows::{self, JOB_COLUMNS};
+use super::statements::Statements;
 
 /// The write connection with what the writer remembers. One transaction is open whenever a verb sees it.
-pub(super) struct Desk {
-    pub(super) connection: Connection,
+pub(super) struct Desk<'c> {
+    pub(super) connection: &'c Connection,
+    pub(super) statements: Statements<'c>,
     pub(super) lines: Lines,
     /// Limit of a queue that is named for the first time.
     pub(super) queue_concurrency: u32,
@@ -42,22 +45,23 @@ impl Note {
     }
 }
 
-impl Desk {
+impl<'c> Desk<'c> {
     /// Sits down at an open database of the newest schema.
-    pub(super) fn new(connection: Connection, queue_concurrency: u32) -> Attempted<Self> {
-        let lines = Lines::read(&connection)?;
-        let given = Given::read(&connection)?;
-        Ok(Self { connection, lines, queue_concurrency, cache: JobCache::default(), given })
+    pub(super) fn new(connection: &'c Connection, queue_concurrency: u32) -> Attempted<Self> {
+        let lines = Lines::read(connection)?;
+        let given = Given::read(connection)?;
+        let statements = Statements::prepare(connection)?;
+        Ok(Self { connection, statements, lines, queue_concurrency, cache: JobCache::default(), given })
     }
 
     /// Opens a transaction.
     pub(super) fn begin(&mut self) -> Attempted<()> {
-        Ok(self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map(drop)?)
+        Ok(self.statements.begin.execute([]).map(drop)?)
     }
 
     /// Makes everything since [`Self::begin`] durable.
     pub(super) fn commit(&mut self) -> Attempted<()> {
-        Ok(self.connection.prepare_cached("COMMIT")?.execute([]).map(drop)?)
+        Ok(self.statements.commit.execute([]).map(drop)?)
     }
 
     /// Undoes everything since [`Self::begin`], and forgets what was remembered of it.
@@ -70,8 +74,8 @@ impl Desk {
             self.connection.execute_batch("ROLLBACK")?;
         }
         self.cache = JobCache::default();
-        self.lines = Lines::read(&self.connection)?;
-        self.given = Given::read(&self.connection)?;
+        self.lines = Lines::read(self.connection)?;
+        self.given = Given::read(self.connection)?;
         Ok(())
     }
 
@@ -94,7 +98,7 @@ impl Desk {
         if let Some(job) = self.cache.take(number) {
             return Ok(Some(job));
         }
-        Ok(read_by_number(&self.connection, number)?)
+        Ok(read_by_number(self.connection, number)?)
     }
 
     /// The same by id.
@@ -102,7 +106,7 @@ impl Desk {
         if let Some(job) = self.cache.take_by_id(id) {
             return Ok(Some(job));
         }
-        Ok(read_by_id(&self.connection, id)?)
+        Ok(read_by_id(self.connection, id)?)
     }
 
     /// Gives back a job as it stands in the database.
@@ -112,7 +116,7 @@ impl Desk {
         }
     }
 
-    /// Lets an event happen to a job that was taken: row, history, queues, and what must not be forgotten.
+    /// Lets an event happen to a job that was taken: row, history, queues, questions, and what must not be forgotten.
     ///
     /// Renewals leave no line in the history; their place is that of the newest line.
     pub(super) fn change(&mut self, mut job: Job, event: Event, now: Timestamp) -> Attempted<Result<Change, Refusal>> {
@@ -124,6 +128,10 @@ impl Desk {
                 return Ok(Err(refusal));
             }
         };
+        if questions::any_taken(self.connection, &job, &step.effects)? {
+            self.put_back(job);
+            return Ok(Err(Refusal::Already));
+        }
         let before = Standing::of(&job);
         let mut effects = job.advance(step, now);
         self.update(&before, &job)?;
@@ -134,7 +142,7 @@ impl Desk {
         if effects.contains(&Effect::Settle) && !self.has_dependents(job.number)? {
             effects.retain(|effect| *effect != Effect::Settle);
         }
-        self.keep_effects(&job, &effects)?;
+        self.keep_effects(&job, &effects, now)?;
         self.lines.follow(Some(before.state), &job);
         self.put_back(job.clone());
         Ok(Ok(Change { job, seq, effects }))
@@ -144,32 +152,28 @@ impl Desk {
     pub(super) fn note(&mut self, job: &Job, note: Note, at: Timestamp) -> Attempted<EventSeq> {
         self.given.event_seq += 1;
         let seq = self.given.event_seq;
-        self.connection
-            .prepare_cached(
-                "INSERT INTO event (seq, job, at, kind, state, attempt, detail) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                seq as i64,
-                job.number.0 as i64,
-                at.as_millis(),
-                note.kind.as_str(),
-                job.state.name().as_str(),
-                job.attempt.0,
-                note.detail,
-            ])?;
+        let statement = &mut self.statements.insert_event;
+        statement.raw_bind_parameter(1, seq as i64)?;
+        statement.raw_bind_parameter(2, job.number.0 as i64)?;
+        statement.raw_bind_parameter(3, at.as_millis())?;
+        statement.raw_bind_parameter(4, note.kind.as_str())?;
+        statement.raw_bind_parameter(5, job.state.name().as_str())?;
+        statement.raw_bind_parameter(6, job.attempt.0)?;
+        statement.raw_bind_parameter(7, note.detail)?;
+        statement.raw_execute()?;
         Ok(EventSeq(seq))
     }
 
     /// Changes the row as little as the change demands: an index is only touched by a statement that names its
     /// columns.
-    fn update(&self, before: &Standing, job: &Job) -> Attempted<()> {
+    fn update(&mut self, before: &Standing, job: &Job) -> Attempted<()> {
         let after = Standing::of(job);
-        let mut statement = self.connection.prepare_cached(match () {
-            () if job.is_finished() => FINISH_SQL,
-            () if before.due_at != after.due_at => DUE_SQL,
-            () if before.phase() != after.phase() => PHASE_SQL,
-            () => STATE_SQL,
-        })?;
+        let statement = match () {
+            () if job.is_finished() => &mut self.statements.finish,
+            () if before.due_at != after.due_at => &mut self.statements.update_due,
+            () if before.phase() != after.phase() => &mut self.statements.update_phase,
+            () => &mut self.statements.update_state,
+        };
         statement.raw_bind_parameter(1, job.number.0 as i64)?;
         statement.raw_bind_parameter(2, (job.version - 1) as i64)?;
         statement.raw_bind_parameter(3, content(&job.state)?)?;
@@ -182,6 +186,8 @@ impl Desk {
             JobState::Finished { outcome, at } => {
                 statement.raw_bind_parameter(9, at.as_millis())?;
                 statement.raw_bind_parameter(10, outcome.status.as_str())?;
+                // An end is never a renewal: its line comes next.
+                statement.raw_bind_parameter(11, (self.given.event_seq + 1) as i64)?;
             }
             _ => {
                 if before.due_at != after.due_at || before.phase() != after.phase() {
@@ -198,14 +204,17 @@ impl Desk {
         }
     }
 
-    fn keep_effects(&self, job: &Job, effects: &[Effect]) -> Attempted<()> {
+    fn keep_effects(&mut self, job: &Job, effects: &[Effect], now: Timestamp) -> Attempted<()> {
         for effect in effects {
             match effect {
                 Effect::Settle => {
-                    let mut statement = self.connection.prepare_cached("INSERT INTO outbox (job) VALUES (?1)")?;
-                    statement.execute([job.number.0 as i64])?;
+                    self.statements.insert_outbox.execute([job.number.0 as i64])?;
                 }
                 Effect::Learn(took) => self.learn(job.likeness, *took)?,
+                Effect::Ask(question) => questions::insert(self.connection, job, question)?,
+                Effect::Close { question, answer } => {
+                    questions::close(self.connection, *question, answer.as_deref(), now)?;
+                }
                 // State `stopping` itself keeps the stop wanted; the rest is only a nudge.
                 Effect::Ready | Effect::Timer(_) | Effect::Stop(_) | Effect::Freed => {}
             }
@@ -213,30 +222,19 @@ impl Desk {
         Ok(())
     }
 
-    fn has_dependents(&self, number: JobNumber) -> Attempted<bool> {
-        let mut statement = self.connection.prepare_cached("SELECT 1 FROM dependency WHERE job = ?1 LIMIT 1")?;
-        Ok(statement.exists([number.0 as i64])?)
+    fn has_dependents(&mut self, number: JobNumber) -> Attempted<bool> {
+        Ok(self.statements.find_dependent.exists([number.0 as i64])?)
     }
 
-    fn learn(&self, likeness: u64, took: Duration) -> Attempted<()> {
-        let mut statement = self.connection.prepare_cached(LEARN_SQL)?;
-        statement.execute(params![likeness as i64, rows::sample(took), -(rows::SAMPLES_BYTES_MAX as i64)])?;
+    fn learn(&mut self, likeness: u64, took: Duration) -> Attempted<()> {
+        self.statements.learn.execute(params![
+            likeness as i64,
+            rows::sample(took),
+            -(rows::SAMPLES_BYTES_MAX as i64)
+        ])?;
         Ok(())
     }
 }
-
-/// Adds a sample behind those there are, and keeps the newest. Two blobs joined count as text until they are cast.
-const LEARN_SQL: &str = "INSERT INTO duration (likeness, samples) VALUES (?1, ?2) ON CONFLICT (likeness) \
-     DO UPDATE SET samples = CAST(substr(CAST(samples || excluded.samples AS BLOB), ?3) AS BLOB)";
-const STATE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
-     started_at = ?6, changed_at = ?7, state = ?8 WHERE number = ?1 AND version = ?2";
-const PHASE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
-     started_at = ?6, changed_at = ?7, state = ?8, phase = ?9 WHERE number = ?1 AND version = ?2";
-const DUE_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
-     started_at = ?6, changed_at = ?7, state = ?8, phase = ?9, due_at = ?10 WHERE number = ?1 AND version = ?2";
-const FINISH_SQL: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?4, failures = ?5, \
-     started_at = ?6, changed_at = ?7, state = ?8, phase = NULL, due_at = NULL, finished_at = ?9, outcome = ?10 \
-     WHERE number = ?1 AND version = ?2";
 
 /// What decides which indexes a change touches.
 struct Standing {

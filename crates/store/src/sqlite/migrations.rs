@@ -6,8 +6,11 @@ use rusqlite::Connection;
 use super::errors::failed;
 
 /// Name and text of each step; the number that the name begins with is the schema version that it leads to.
-pub(crate) const MIGRATIONS: &[(&str, &str)] =
-    &[("0001_jobs.sql", include_str!("../../migrations/sqlite/0001_jobs.sql"))];
+pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_jobs.sql", include_str!("../../migrations/sqlite/0001_jobs.sql")),
+    ("0002_questions.sql", include_str!("../../migrations/sqlite/0002_questions.sql")),
+    ("0003_announced.sql", include_str!("../../migrations/sqlite/0003_announced.sql")),
+];
 
 /// The newest schema version that this build knows.
 pub(crate) const SCHEMA_NEWEST: u32 = MIGRATIONS.len() as u32;

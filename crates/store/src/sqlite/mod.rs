@@ -3,6 +3,7 @@
 //! One thread owns the connection that writes: it takes what requests have gathered, does them all in one
 //! transaction, and answers once that is durable. Other threads read beside it. Nothing runs while nobody asks.
 
+pub(crate) mod announced;
 mod cache;
 mod claim;
 mod desk;
@@ -14,10 +15,12 @@ pub(crate) mod open;
 mod options;
 mod port;
 pub(crate) mod queries;
+pub(crate) mod questions;
 mod reader;
 pub(crate) mod record;
 mod retention;
 pub(crate) mod rows;
+mod statements;
 mod submit;
 mod writer;
 
@@ -26,9 +29,9 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use longshore_domain::store::StoreError;
+use rusqlite::Connection;
 use tokio::sync::watch;
 
-use desk::Desk;
 use reader::Readers;
 use writer::Writer;
 
@@ -69,23 +72,24 @@ impl SqliteStore {
         let path = path.as_ref().to_owned();
         let lock = open::lock(&path)?;
         let connection = open::writer(&path, &options)?;
-        let desk = Desk::new(connection, options.queue_concurrency)
-            .map_err(|error| errors::trouble("read the queues", &error.into()))?;
         let connections = open::readers(&path, &options, options.readers)?;
         let rows = open::readers(&path, &options, ROW_CONNECTIONS)?;
-        open::empty_log_at_end(&desk.connection, true)?;
         let start = |error| errors::io_failed("start the store's threads", error);
         let (readers, threads) = Readers::start(connections, rows).map_err(start)?;
         let (ending, ended) = watch::channel(false);
-        let leave = move |desk: Desk| {
+        let leave = move |connection: Connection| {
             for thread in threads {
                 drop(thread.join());
             }
-            // The last connection to close empties the log; only then may another process have the file.
-            drop(desk);
+            // The last connection to close empties the log; only then may another process have the file. Nothing
+            // touches the log of a database that proved unusable.
+            if let Err(error) = open::empty_log_at_end(&connection, true) {
+                tracing::warn!(%error, "the log of the database is left as it is");
+            }
+            drop(connection);
             drop(lock);
         };
-        let writer = Writer::start(desk, ending, leave).map_err(start)?;
+        let writer = Writer::start(connection, options.queue_concurrency, ending, leave)?;
         let doors = Mutex::new(Some(Doors { writer, readers }));
         Ok(Self { path, durability: options.durability, doors, ended })
     }

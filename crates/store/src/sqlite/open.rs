@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore_domain::store::StoreError;
 use rusqlite::config::DbConfig;
@@ -24,14 +24,23 @@ const STATEMENTS_MAX: usize = 64;
 /// Most reading threads.
 const READERS_MAX: usize = 16;
 
+/// How long an owner is waited for that is about to let go. A process that was just forked holds the lock until it runs
+/// its program.
+const OWNER_WAIT: Duration = Duration::from_millis(250);
+const OWNER_PAUSE: Duration = Duration::from_millis(5);
+
 /// Makes this process the owner of the database at `path` until the file is dropped.
 pub(super) fn lock(path: &Path) -> Result<File, StoreError> {
     let failed = |error| io_failed("lock the database", error);
     let file = File::options().create(true).truncate(false).write(true).open(lock_path(path)).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
+    let give_up_at = Instant::now() + OWNER_WAIT;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < give_up_at => std::thread::sleep(OWNER_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::InUse),
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
     }
 }
 
@@ -64,9 +73,16 @@ pub(super) fn empty_log_at_end(connection: &Connection, empty: bool) -> Result<(
     set.map(drop).map_err(failed("open the database"))
 }
 
+/// A statement is prepared once: neither forgotten soon, nor planned anew whenever a limit is bound to it, as SQLite does
+/// unless its plans must not depend on what is bound.
+fn keep_statements(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn configure_writer(connection: &Connection, options: &SqliteOptions) -> rusqlite::Result<()> {
     connection.busy_timeout(OUTSIDER_WAIT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", options.durability.pragma())?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
@@ -91,7 +107,7 @@ fn reader(path: &Path, options: &SqliteOptions) -> rusqlite::Result<Connection> 
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(OUTSIDER_WAIT)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    keep_statements(&connection)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -i64::from(options.reader_cache_kib))?;
     connection.pragma_update(None, "temp_store", "memory")?;

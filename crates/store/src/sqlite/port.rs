@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
-use longshore_domain::job::{Event, EventRecord, Job, JobSpec};
+use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Queue, Store, StoreError, StoreFacts, Submitted,
+    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts,
+    Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
 use super::claim::{claim, unpack};
 use super::submit::{Draft, submit};
-use super::{SqliteStore, desk, list, migrations, queries, record, retention};
+use super::{SqliteStore, announced, desk, list, migrations, queries, questions, record, retention};
 
 #[async_trait]
 impl Store for SqliteStore {
@@ -26,7 +27,7 @@ impl Store for SqliteStore {
         const OPERATION: &str = "submit a job";
         let draft =
             Draft::new(job).map_err(|error| StoreError::Failed { operation: OPERATION, source: Box::new(error) })?;
-        let work = move |desk: &mut desk::Desk| {
+        let work = move |desk: &mut desk::Desk<'_>| {
             let submitted = match submit(desk, draft, now)? {
                 Ok(submitted) => submitted,
                 Err(refused) => return Ok(Err(refused)),
@@ -50,7 +51,7 @@ impl Store for SqliteStore {
         room: Option<Claim>,
         now: Timestamp,
     ) -> (Result<Change, StoreError>, Vec<ClaimedJob>) {
-        let work = move |desk: &mut desk::Desk| {
+        let work = move |desk: &mut desk::Desk<'_>| {
             let change = record::record(desk, job, event, now)?;
             let taken = room.map(|room| claim(desk, room, now)).transpose()?;
             Ok((change, taken.unwrap_or_default()))
@@ -81,6 +82,23 @@ impl Store for SqliteStore {
         self.doors()?.writer.call("tell dependents", move |desk| record::settle(desk, now, limit)).await
     }
 
+    async fn expire_questions(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
+        self.doors()?.writer.call("let questions run out", move |desk| questions::expire(desk, now, limit)).await
+    }
+
+    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.doors()?.readers.row("read the next deadline of a question", questions::next_deadline)
+    }
+
+    async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError> {
+        self.doors()?.readers.row("read the questions of a job", |connection| questions::of_job(connection, job))
+    }
+
+    async fn open_questions(&self, filter: QuestionFilter, limit: usize) -> Result<Vec<Question>, StoreError> {
+        let query = move |connection: &mut rusqlite::Connection| questions::open(connection, &filter, limit);
+        self.doors()?.readers.call("list open questions", query).await
+    }
+
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
         self.doors()?.readers.row("read a job", |connection| desk::read_by_id(connection, id))
     }
@@ -97,12 +115,29 @@ impl Store for SqliteStore {
         self.doors()?.readers.call("list jobs", move |connection| list::jobs(connection, &filter, limit)).await
     }
 
+    async fn announce(&self, notice: Notice) -> Result<Unannounced, StoreError> {
+        let doors = self.doors()?;
+        match notice.peek {
+            true => doors.readers.call("read unannounced ends", move |reader| announced::read(reader, &notice)).await,
+            false => doors.writer.call("announce ends", move |desk| announced::announce(desk, &notice)).await,
+        }
+    }
+
     async fn live_jobs(&self) -> Result<Vec<Job>, StoreError> {
         self.doors()?.readers.call("list live jobs", |connection| queries::live_jobs(connection)).await
     }
 
     async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError> {
-        self.doors()?.readers.call("read a position", move |connection| queries::position(connection, id)).await
+        const OPERATION: &str = "read a position";
+        // Counted in some ten microseconds.
+        const NEAR: u64 = 1000;
+        let readers = &self.doors()?.readers;
+        match readers.row(OPERATION, |connection| queries::position(connection, id, Some(NEAR)))? {
+            Some(before) if before >= NEAR => {
+                readers.call(OPERATION, move |connection| queries::position(connection, id, None)).await
+            }
+            near => Ok(near),
+        }
     }
 
     async fn events(&self, after: EventSeq, job: Option<JobId>, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
@@ -140,7 +175,7 @@ impl Store for SqliteStore {
     }
 
     async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
-        let work = move |desk: &mut desk::Desk| retention::output_expired(desk, &jobs);
+        let work = move |desk: &mut desk::Desk<'_>| retention::output_expired(desk, &jobs);
         self.doors()?.writer.call("note removed output", work).await
     }
 

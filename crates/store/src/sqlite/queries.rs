@@ -12,9 +12,12 @@ use super::rows::{self, EVENT_COLUMNS, JOB_COLUMNS};
 pub(crate) const UNFINISHED_SQL: &str = "SELECT phase, count(*) FROM job WHERE phase IS NOT NULL AND phase <> 'live' GROUP BY phase \
      UNION ALL SELECT state, count(*) FROM job WHERE phase = 'live' GROUP BY state";
 pub(crate) const NEXT_DUE_SQL: &str = "SELECT min(due_at) FROM job WHERE due_at IS NOT NULL";
-pub(crate) const POSITION_SQL: &str = "SELECT (SELECT count(*) FROM job AS other WHERE other.phase = 'queued' \
-     AND other.queue = job.queue AND other.priority >= job.priority \
-     AND (other.priority > job.priority OR other.number < job.number)) \
+// Two ranges of the index, so that no row is looked at that does not count.
+pub(crate) const POSITION_SQL: &str = "SELECT \
+     (SELECT count(*) FROM (SELECT 1 FROM job AS above WHERE above.phase = 'queued' AND above.queue = job.queue \
+     AND above.priority > job.priority LIMIT ?2)) \
+     + (SELECT count(*) FROM (SELECT 1 FROM job AS other WHERE other.phase = 'queued' AND other.queue = job.queue \
+     AND other.priority = job.priority AND other.number < job.number LIMIT ?2)) \
      FROM job WHERE id = ?1 AND phase = 'queued'";
 
 /// The query for events after `?1`, at most `?2` of them; of job `?3` only if `of_one`.
@@ -45,9 +48,12 @@ pub(super) fn live_jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
     connection.prepare_cached(&live_sql())?.query_map([], rows::job)?.collect()
 }
 
-pub(super) fn position(connection: &Connection, id: JobId) -> rusqlite::Result<Option<u64>> {
+/// Exact as long as it is less than `most`.
+pub(super) fn position(connection: &Connection, id: JobId, most: Option<u64>) -> rusqlite::Result<Option<u64>> {
     let count = |row: &Row<'_>| Ok(row.get::<_, i64>(0)? as u64);
-    connection.prepare_cached(POSITION_SQL)?.query_row([id.to_string()], count).optional()
+    // A negative limit is none.
+    let limit = most.map_or(-1, |most| most as i64);
+    connection.prepare_cached(POSITION_SQL)?.query_row(params![id.to_string(), limit], count).optional()
 }
 
 pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {

@@ -20,7 +20,7 @@ pub(crate) fn live_sql() -> String {
 
 /// Lets an event happen to a job.
 pub(super) fn record(
-    desk: &mut Desk,
+    desk: &mut Desk<'_>,
     id: JobId,
     event: Event,
     now: Timestamp,
@@ -30,7 +30,7 @@ pub(super) fn record(
 }
 
 /// Extends the live leases of `holder`; returns how many.
-pub(super) fn renew(desk: &mut Desk, holder: NodeId, until: Timestamp, now: Timestamp) -> Attempted<u64> {
+pub(super) fn renew(desk: &mut Desk<'_>, holder: NodeId, until: Timestamp, now: Timestamp) -> Attempted<u64> {
     let mut renewed = 0;
     for job in read_live(desk)? {
         let Some(token) = job.state.lease().filter(|lease| lease.holder == holder).map(|lease| lease.token) else {
@@ -44,14 +44,14 @@ pub(super) fn renew(desk: &mut Desk, holder: NodeId, until: Timestamp, now: Time
     Ok(renewed)
 }
 
-fn read_live(desk: &Desk) -> Attempted<Vec<Job>> {
+fn read_live(desk: &Desk<'_>) -> Attempted<Vec<Job>> {
     let mut statement = desk.connection.prepare_cached(&live_sql())?;
     let found = statement.query_map([], rows::job)?;
     Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// Queues up to `limit` jobs whose time has come.
-pub(super) fn promote_due(desk: &mut Desk, now: Timestamp, limit: usize) -> Attempted<Vec<Change>> {
+pub(super) fn promote_due(desk: &mut Desk<'_>, now: Timestamp, limit: usize) -> Attempted<Vec<Change>> {
     let mut statement = desk.connection.prepare_cached(DUE_SQL)?;
     let found = statement.query_map(params![now.as_millis(), limit as i64], |row| rows::number(row, 0))?;
     let due = found.collect::<rusqlite::Result<Vec<_>>>()?;
@@ -65,7 +65,7 @@ pub(super) fn promote_due(desk: &mut Desk, now: Timestamp, limit: usize) -> Atte
 }
 
 /// Tells up to `limit` dependents of finished jobs.
-pub(super) fn settle(desk: &mut Desk, now: Timestamp, limit: usize) -> Attempted<Vec<Change>> {
+pub(super) fn settle(desk: &mut Desk<'_>, now: Timestamp, limit: usize) -> Attempted<Vec<Change>> {
     let mut changes = vec![];
     while changes.len() < limit {
         let Some(on) = first_unsettled(desk)? else { break };
@@ -76,13 +76,19 @@ pub(super) fn settle(desk: &mut Desk, now: Timestamp, limit: usize) -> Attempted
     Ok(changes)
 }
 
-fn first_unsettled(desk: &Desk) -> Attempted<Option<JobNumber>> {
+fn first_unsettled(desk: &Desk<'_>) -> Attempted<Option<JobNumber>> {
     let mut statement = desk.connection.prepare_cached("SELECT job FROM outbox ORDER BY job LIMIT 1")?;
     Ok(statement.query_row([], |row| rows::number(row, 0)).optional()?)
 }
 
 /// Tells up to `room` dependents of `on`; strikes it off the outbox once nobody is left.
-fn tell_dependents(desk: &mut Desk, on: &Job, room: usize, now: Timestamp, told: &mut Vec<Change>) -> Attempted<()> {
+fn tell_dependents(
+    desk: &mut Desk<'_>,
+    on: &Job,
+    room: usize,
+    now: Timestamp,
+    told: &mut Vec<Change>,
+) -> Attempted<()> {
     let dependents = read_dependents(desk, on.number, room)?;
     for dependent in &dependents {
         let forget = "DELETE FROM dependency WHERE job = ?1 AND dependent = ?2";
@@ -102,7 +108,7 @@ fn tell_dependents(desk: &mut Desk, on: &Job, room: usize, now: Timestamp, told:
     Ok(())
 }
 
-fn read_dependents(desk: &Desk, on: JobNumber, limit: usize) -> Attempted<Vec<JobNumber>> {
+fn read_dependents(desk: &Desk<'_>, on: JobNumber, limit: usize) -> Attempted<Vec<JobNumber>> {
     let sql = "SELECT dependent FROM dependency WHERE job = ?1 ORDER BY dependent LIMIT ?2";
     let mut statement = desk.connection.prepare_cached(sql)?;
     let found = statement.query_map(params![on.0 as i64, limit as i64], |row| rows::number(row, 0))?;
@@ -110,7 +116,7 @@ fn read_dependents(desk: &Desk, on: JobNumber, limit: usize) -> Attempted<Vec<Jo
 }
 
 /// Sets the limit of a queue.
-pub(super) fn set_queue(desk: &mut Desk, queue: Queue) -> Attempted<()> {
+pub(super) fn set_queue(desk: &mut Desk<'_>, queue: Queue) -> Attempted<()> {
     let sql = "INSERT INTO queue (name, concurrency) VALUES (?1, ?2) \
                ON CONFLICT (name) DO UPDATE SET concurrency = excluded.concurrency";
     desk.connection.prepare_cached(sql)?.execute(params![queue.name.as_str(), queue.concurrency])?;

@@ -5,11 +5,12 @@ use longshore_domain::job::Job;
 use longshore_domain::store::StoreError;
 use rusqlite::params;
 
+use super::announced;
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
 
 /// Keeps a job from retention, or no longer.
-pub(super) fn pin(desk: &mut Desk, id: JobId, pinned: bool) -> Attempted<Result<Job, StoreError>> {
+pub(super) fn pin(desk: &mut Desk<'_>, id: JobId, pinned: bool) -> Attempted<Result<Job, StoreError>> {
     let Some(mut job) = desk.take_by_id(id)? else { return Ok(Err(StoreError::JobNotFound(id))) };
     job.pinned = pinned;
     mark(desk, &mut job)?;
@@ -18,7 +19,7 @@ pub(super) fn pin(desk: &mut Desk, id: JobId, pinned: bool) -> Attempted<Result<
 }
 
 /// Notes that the output of these jobs is gone. Unknown and unfinished ones, and those noted before, stay as they are.
-pub(super) fn output_expired(desk: &mut Desk, ids: &[JobId]) -> Attempted<()> {
+pub(super) fn output_expired(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<()> {
     for id in ids {
         let Some(mut job) = desk.take_by_id(*id)? else { continue };
         if job.is_finished() && !job.output_expired {
@@ -31,7 +32,7 @@ pub(super) fn output_expired(desk: &mut Desk, ids: &[JobId]) -> Attempted<()> {
 }
 
 /// Writes the marks of retention as one new version of the row.
-fn mark(desk: &Desk, job: &mut Job) -> Attempted<()> {
+fn mark(desk: &Desk<'_>, job: &mut Job) -> Attempted<()> {
     let sql = "UPDATE job SET version = ?2 + 1, pinned = ?3, output_expired = ?4 WHERE number = ?1 AND version = ?2";
     let values = params![job.number.0 as i64, job.version as i64, job.pinned, job.output_expired];
     let changed = desk.connection.prepare_cached(sql)?.execute(values)?;
@@ -44,13 +45,14 @@ fn mark(desk: &Desk, job: &mut Job) -> Attempted<()> {
 
 /// Removes finished jobs with all that belongs to them; returns how many. Unfinished and pinned ones stay, and so do
 /// those whose dependents have not been told yet.
-pub(super) fn remove(desk: &mut Desk, ids: &[JobId]) -> Attempted<u64> {
+pub(super) fn remove(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<u64> {
     desk.keep_given()?;
     let mut removed = 0;
     for id in ids {
         let Some(job) = desk.take_by_id(*id)? else { continue };
         if job.is_finished() && !job.pinned && !is_unsettled(desk, &job)? {
             remove_rows(desk, &job)?;
+            announced::forget(desk, &job)?;
             removed += 1;
         } else {
             desk.put_back(job);
@@ -59,16 +61,17 @@ pub(super) fn remove(desk: &mut Desk, ids: &[JobId]) -> Attempted<u64> {
     Ok(removed)
 }
 
-fn is_unsettled(desk: &Desk, job: &Job) -> Attempted<bool> {
+fn is_unsettled(desk: &Desk<'_>, job: &Job) -> Attempted<bool> {
     let mut statement = desk.connection.prepare_cached("SELECT 1 FROM outbox WHERE job = ?1")?;
     Ok(statement.exists([job.number.0 as i64])?)
 }
 
-fn remove_rows(desk: &Desk, job: &Job) -> Attempted<()> {
+fn remove_rows(desk: &Desk<'_>, job: &Job) -> Attempted<()> {
     for sql in [
         "DELETE FROM event WHERE job = ?1",
         "DELETE FROM spec WHERE job = ?1",
         "DELETE FROM key WHERE job = ?1",
+        "DELETE FROM question WHERE job = ?1",
         "DELETE FROM job WHERE number = ?1",
     ] {
         desk.connection.prepare_cached(sql)?.execute([job.number.0 as i64])?;

@@ -18,7 +18,8 @@ pub(crate) const JOB_COLUMNS: &str = "number, id, version, content, attempt, fai
      principal_class, principal_name, conversation, kind, name, title, retry, likeness, retry_of, submitted_at, \
      started_at, changed_at, pinned, output_expired";
 
-/// Place of `name` and `title` among [`JOB_COLUMNS`].
+/// Places of `id`, `name` and `title` among [`JOB_COLUMNS`].
+pub(super) const ID_COLUMN: usize = 1;
 pub(super) const NAME_COLUMN: usize = 12;
 pub(super) const TITLE_COLUMN: usize = 13;
 
@@ -44,7 +45,7 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         priority: row.get(7)?,
         principal: Principal { class: named(row, 8, class_parse)?, name: row.get(9)? },
         conversation: text(row, 10)?.map(Conversation::new),
-        kind: named(row, 11, kind_parse)?,
+        kind: named(row, 11, JobKind::parse)?,
         name: row.get(12)?,
         title: row.get(13)?,
         retry: json(row, 14)?,
@@ -94,6 +95,10 @@ pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::R
     serde_json::from_str(row.get_ref(at)?.as_str()?).map_err(|error| unreadable(at, error))
 }
 
+pub(super) fn json_or_null<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<T>> {
+    text(row, at)?.map(|_| json(row, at)).transpose()
+}
+
 pub(super) fn named<T>(row: &Row<'_>, at: usize, read: fn(&str) -> Option<T>) -> rusqlite::Result<T> {
     let name = row.get_ref(at)?.as_str()?;
     read(name).ok_or_else(|| unreadable(at, format!("unknown name `{name}`")))
@@ -120,16 +125,6 @@ fn class_parse(name: &str) -> Option<PrincipalClass> {
     [PrincipalClass::Person, PrincipalClass::Agent, PrincipalClass::Worker, PrincipalClass::Node]
         .into_iter()
         .find(|class| class_name(*class) == name)
-}
-
-pub(super) fn kind_name(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Command => "command",
-    }
-}
-
-fn kind_parse(name: &str) -> Option<JobKind> {
-    [JobKind::Command].into_iter().find(|kind| kind_name(*kind) == name)
 }
 
 const SAMPLE_BYTES: usize = size_of::<u64>();

@@ -45,7 +45,7 @@ struct Awaited {
 }
 
 /// Accepts a job, or finds the one that its key names. Refuses before it writes anything.
-pub(super) fn submit(desk: &mut Desk, draft: Draft, now: Timestamp) -> Attempted<Result<Submitted, StoreError>> {
+pub(super) fn submit(desk: &mut Desk<'_>, draft: Draft, now: Timestamp) -> Attempted<Result<Submitted, StoreError>> {
     if let Some(key) = &draft.new.key
         && let Some(found) = find_key(desk, &draft.new.principal, key)?
     {
@@ -67,7 +67,7 @@ pub(super) fn submit(desk: &mut Desk, draft: Draft, now: Timestamp) -> Attempted
 }
 
 fn find_key(
-    desk: &mut Desk,
+    desk: &mut Desk<'_>,
     principal: &Principal,
     key: &IdempotencyKey,
 ) -> Attempted<Option<Result<Submitted, StoreError>>> {
@@ -89,7 +89,7 @@ fn find_key(
 }
 
 /// Sorts the jobs to wait for, or names the first that does not exist.
-fn find_awaited(desk: &mut Desk, after: &[JobId]) -> Attempted<Result<Awaited, JobId>> {
+fn find_awaited(desk: &mut Desk<'_>, after: &[JobId]) -> Attempted<Result<Awaited, JobId>> {
     let mut awaited = Awaited { unfinished: vec![], failed: None };
     for id in after {
         let Some(job) = desk.take_by_id(*id)? else { return Ok(Err(*id)) };
@@ -106,7 +106,7 @@ fn find_awaited(desk: &mut Desk, after: &[JobId]) -> Attempted<Result<Awaited, J
 }
 
 /// Writes the job and all that belongs to it; writes nothing and gives nothing if its id is taken.
-fn accept(desk: &mut Desk, draft: Draft, awaited: &Awaited, now: Timestamp) -> Attempted<Option<Job>> {
+fn accept(desk: &mut Desk<'_>, draft: Draft, awaited: &Awaited, now: Timestamp) -> Attempted<Option<Job>> {
     let after_left = awaited.unfinished.len() + usize::from(awaited.failed.is_some());
     let (state, _) = initial_state(draft.new.not_before, u32::try_from(after_left).unwrap_or(u32::MAX), now);
     let Draft { new, id, title, likeness, spec, retry } = draft;
@@ -137,9 +137,7 @@ fn accept(desk: &mut Desk, draft: Draft, awaited: &Awaited, now: Timestamp) -> A
         return Ok(None);
     }
     open_queue(desk, &job)?;
-    let mut statement = desk.connection.prepare_cached("INSERT INTO spec (job, spec) VALUES (?1, ?2)")?;
-    statement.execute(params![job.number.0 as i64, spec])?;
-    drop(statement);
+    desk.statements.insert_spec.execute(params![job.number.0 as i64, spec])?;
     // A job that is blocked already waits for nobody.
     if awaited.failed.is_none() {
         insert_dependencies(desk, &job, &awaited.unfinished)?;
@@ -152,7 +150,7 @@ fn accept(desk: &mut Desk, draft: Draft, awaited: &Awaited, now: Timestamp) -> A
     Ok(Some(job))
 }
 
-fn open_queue(desk: &mut Desk, job: &Job) -> Attempted<()> {
+fn open_queue(desk: &mut Desk<'_>, job: &Job) -> Attempted<()> {
     if desk.lines.knows(&job.queue) {
         return Ok(());
     }
@@ -162,13 +160,8 @@ fn open_queue(desk: &mut Desk, job: &Job) -> Attempted<()> {
     Ok(())
 }
 
-fn insert_job(desk: &Desk, job: &Job, id: &str, retry: &str) -> Attempted<bool> {
-    let sql = "INSERT INTO job (number, id, version, state, phase, content, attempt, failures, queue, priority, \
-               principal_class, principal_name, conversation, kind, name, title, retry, likeness, retry_of, \
-               submitted_at, changed_at, due_at) \
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) \
-               ON CONFLICT (id) DO NOTHING";
-    let inserted = desk.connection.prepare_cached(sql)?.execute(params![
+fn insert_job(desk: &mut Desk<'_>, job: &Job, id: &str, retry: &str) -> Attempted<bool> {
+    let inserted = desk.statements.insert_job.execute(params![
         job.number.0 as i64,
         id,
         job.version as i64,
@@ -182,7 +175,7 @@ fn insert_job(desk: &Desk, job: &Job, id: &str, retry: &str) -> Attempted<bool> 
         rows::class_name(job.principal.class),
         job.principal.name,
         job.conversation.as_ref().map(|conversation| conversation.as_str()),
-        rows::kind_name(job.kind),
+        job.kind.as_str(),
         job.name,
         job.title,
         retry,
@@ -195,7 +188,7 @@ fn insert_job(desk: &Desk, job: &Job, id: &str, retry: &str) -> Attempted<bool> 
     Ok(inserted == 1)
 }
 
-fn insert_dependencies(desk: &Desk, job: &Job, on: &[JobNumber]) -> Attempted<()> {
+fn insert_dependencies(desk: &Desk<'_>, job: &Job, on: &[JobNumber]) -> Attempted<()> {
     for on in on {
         desk.connection
             .prepare_cached("INSERT INTO dependency (job, dependent) VALUES (?1, ?2)")?
@@ -204,7 +197,7 @@ fn insert_dependencies(desk: &Desk, job: &Job, on: &[JobNumber]) -> Attempted<()
     Ok(())
 }
 
-fn insert_key(desk: &Desk, job: &Job, key: &IdempotencyKey) -> Attempted<()> {
+fn insert_key(desk: &Desk<'_>, job: &Job, key: &IdempotencyKey) -> Attempted<()> {
     let sql = "INSERT INTO key (principal_class, principal_name, key, job, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
     desk.connection.prepare_cached(sql)?.execute(params![
         rows::class_name(job.principal.class),

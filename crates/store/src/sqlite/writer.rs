@@ -5,10 +5,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use longshore_domain::store::StoreError;
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::desk::Desk;
-use super::errors::{Attempted, Trouble, trouble};
+use super::errors::{Attempted, Trouble, io_failed, trouble};
 
 /// Requests that may wait for the writer. Twice the largest batch: while one is committed the next can gather;
 /// beyond that callers wait before they hand over, which bounds memory.
@@ -27,7 +28,7 @@ pub(super) struct Writer {
 /// A request with somebody who waits for its answer.
 trait Request: Send {
     /// Does the work inside the open transaction and keeps the answer.
-    fn work(&mut self, desk: &mut Desk) -> Attempted<()>;
+    fn work(&mut self, desk: &mut Desk<'_>) -> Attempted<()>;
     /// Sends the answer, which is durable now, or says why nothing was done.
     fn answer(self: Box<Self>, outcome: Result<(), &Arc<Trouble>>);
 }
@@ -41,10 +42,10 @@ struct Call<F, T> {
 
 impl<F, T> Request for Call<F, T>
 where
-    F: FnOnce(&mut Desk) -> Attempted<T> + Send,
+    F: FnOnce(&mut Desk<'_>) -> Attempted<T> + Send,
     T: Send,
 {
-    fn work(&mut self, desk: &mut Desk) -> Attempted<()> {
+    fn work(&mut self, desk: &mut Desk<'_>) -> Attempted<()> {
         if let Some(verb) = self.verb.take() {
             self.answer = Some(verb(desk)?);
         }
@@ -63,20 +64,35 @@ where
 
 impl Writer {
     /// Starts the thread. It ends, and tells `ended`, once every handle is gone and all that was handed over is done;
-    /// `leave` then gets the desk back.
+    /// `leave` then gets the connection back.
+    ///
+    /// # Errors
+    /// If the database cannot be read, or there is no room for a thread.
     pub(super) fn start(
-        desk: Desk,
+        connection: Connection,
+        queue_concurrency: u32,
         ended: watch::Sender<bool>,
-        leave: impl FnOnce(Desk) + Send + 'static,
-    ) -> std::io::Result<Self> {
+        leave: impl FnOnce(Connection) + Send + 'static,
+    ) -> Result<Self, StoreError> {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
-        thread::Builder::new().name("store-writer".into()).spawn(move || {
-            if let Some(desk) = serve(desk, waiting) {
-                leave(desk);
+        let (ready, readiness) = std::sync::mpsc::channel();
+        let work = move || {
+            let usable = match Desk::new(&connection, queue_concurrency) {
+                Ok(desk) => ready.send(Ok(())).is_ok() && serve(desk, waiting),
+                Err(error) => {
+                    drop(ready.send(Err(error)));
+                    false
+                }
+            };
+            if usable {
+                leave(connection);
             }
             ended.send_replace(true);
-        })?;
-        Ok(Self { requests })
+        };
+        let started = thread::Builder::new().name("store-writer".into()).spawn(work);
+        started.map_err(|error| io_failed("start the store's threads", error))?;
+        let ready = readiness.recv().map_err(|_| StoreError::Closed)?;
+        ready.map(|()| Self { requests }).map_err(|error| trouble("read the queues", &Arc::new(error)))
     }
 
     /// Has `verb` done in a transaction of its own or shared with others, and waits until it is durable.
@@ -86,7 +102,7 @@ impl Writer {
     pub(super) async fn call<T, F>(&self, operation: &'static str, verb: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Desk) -> Attempted<T> + Send + 'static,
+        F: FnOnce(&mut Desk<'_>) -> Attempted<T> + Send + 'static,
     {
         let (caller, answered) = oneshot::channel();
         let call = Call { operation, verb: Some(verb), answer: None, caller };
@@ -95,8 +111,8 @@ impl Writer {
     }
 }
 
-/// Serves until every handle is gone. Gives nothing back if the database cannot be read any more.
-fn serve(mut desk: Desk, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> Option<Desk> {
+/// Serves until every handle is gone; whether the database could be read to the last.
+fn serve(mut desk: Desk<'_>, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> bool {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     let mut expected = 0;
     let mut patience = Patience::new();
@@ -117,10 +133,10 @@ fn serve(mut desk: Desk, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> Optio
         }
         if let Err(error) = rolled_back {
             tracing::error!(%error, "writer ended: the database cannot be read after a rollback");
-            return None;
+            return false;
         }
     }
-    Some(desk)
+    true
 }
 
 /// How long it is worth waiting for a batch to grow.
@@ -164,7 +180,7 @@ impl Patience {
 }
 
 /// All of the batch in one transaction, or nothing of it.
-fn transact(desk: &mut Desk, batch: &mut [Box<dyn Request>]) -> Attempted<()> {
+fn transact(desk: &mut Desk<'_>, batch: &mut [Box<dyn Request>]) -> Attempted<()> {
     desk.begin()?;
     for request in batch {
         request.work(desk)?;

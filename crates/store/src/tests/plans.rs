@@ -2,12 +2,12 @@
 
 use longshore_domain::access::{Conversation, Principal};
 use longshore_domain::job::{OutcomeStatus, StateName};
-use longshore_domain::store::{JobFilter, Store};
+use longshore_domain::store::{JobFilter, QuestionFilter, Store};
 use rusqlite::Connection;
 
 use super::{Folder, open};
 use crate::conformance::scene::queue;
-use crate::sqlite::{lines, list, queries, record};
+use crate::sqlite::{announced, lines, list, queries, questions, record};
 
 fn plan(connection: &Connection, sql: &str) -> String {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -38,13 +38,27 @@ async fn hot_queries_use_their_indexes() {
     check(record::DUE_SQL, "SEARCH job USING COVERING INDEX job_due (due_at>? AND due_at<?)");
     check(queries::NEXT_DUE_SQL, "SEARCH job USING COVERING INDEX job_due");
     check(&record::live_sql(), "SEARCH job USING INDEX job_open (phase=?)");
-    check(queries::POSITION_SQL, "SEARCH other USING COVERING INDEX job_open (phase=? AND queue=? AND priority>?)");
+    check(queries::POSITION_SQL, "SEARCH above USING COVERING INDEX job_open (phase=? AND queue=? AND priority>?)");
+    let same = "SEARCH other USING COVERING INDEX job_open (phase=? AND queue=? AND priority=? AND rowid<?)";
+    check(queries::POSITION_SQL, same);
     check(
         &queries::ended_sql(false),
         "SEARCH job USING INDEX job_ended (output_expired=? AND finished_at>? AND finished_at<?)",
     );
     check(&queries::events_sql(true), "SEARCH e USING INDEX event_job (job=? AND rowid>?)");
     check(&queries::events_sql(false), "SEARCH e USING INTEGER PRIMARY KEY (rowid>?)");
+    for sql in [&announced::ends_sql(), announced::NEWEST_END_SQL] {
+        check(sql, "INDEX job_end (conversation=? AND principal_name=? AND end_seq>?)");
+    }
+    check(questions::NEXT_DEADLINE_SQL, "INDEX question_deadline");
+    check(questions::OVERDUE_SQL, "INDEX question_deadline (deadline_at>? AND deadline_at<?)");
+    let after = Some(longshore_domain::QuestionId::new(longshore_domain::Timestamp::from_millis(0), 1));
+    for filter in [QuestionFilter::default(), QuestionFilter { owner: Some("ann".into()), after }] {
+        check(&questions::open_query(&filter).0, "SEARCH q USING INDEX question_open (closed_at=?");
+    }
+    // The few questions of one job are sorted.
+    let plan = plan(&connection, &format!("SELECT q.id {}", questions::OF_JOB_FROM));
+    assert!(plan.contains("SEARCH q USING INDEX question_key (job=?)"), "{plan}");
 }
 
 #[tokio::test]

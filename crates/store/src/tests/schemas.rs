@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::{RetryPolicy, StateName};
-use longshore_domain::store::{JobFilter, NewJob, Store};
+use longshore_domain::store::{JobFilter, NewJob, QuestionFilter, Store};
 
 use super::{Folder, open};
-use crate::conformance::scene::{BEGIN, MANY, Scene, cancel, ended};
+use crate::conformance::scene::{BEGIN, MANY, Scene, answered, cancel, ended};
 use crate::sqlite::migrations::MIGRATIONS;
 
 fn kept(migration: &str) -> PathBuf {
@@ -40,9 +40,12 @@ async fn fill(scene: &Scene) {
     scene.happen(stopping.id, cancel()).await;
     scene.claimed(scene.job()).await;
     scene.accept(NewJob { priority: 2, name: Some("last".into()), ..scene.job() }).await;
+    let (asking, questions) = scene.asking(NewJob { priority: 3, ..scene.job() }, &["answered", "open"]).await;
+    scene.happen(asking.id, answered(questions[0].id, "yes")).await;
 }
 
-const STATES: [StateName; 9] = [
+/// States of the jobs in the newest schema's file; older files have the first of them.
+const STATES: [StateName; 10] = [
     StateName::Running,
     StateName::Waiting,
     StateName::Waiting,
@@ -52,7 +55,13 @@ const STATES: [StateName; 9] = [
     StateName::Stopping,
     StateName::Claimed,
     StateName::Queued,
+    StateName::Asking,
 ];
+
+/// How many of [`STATES`] the file of a schema has.
+fn jobs_in(schema: usize) -> usize {
+    if schema < 2 { 9 } else { STATES.len() }
+}
 
 /// Before a schema is released its file is made by this test; afterwards it never changes.
 #[tokio::test]
@@ -70,18 +79,24 @@ async fn a_file_of_the_newest_schema_is_kept() {
 
 #[tokio::test]
 async fn databases_of_all_schemas_open_and_go_on() {
-    for (migration, _) in MIGRATIONS {
+    for (at, (migration, _)) in MIGRATIONS.iter().enumerate() {
         let folder = Folder::new();
         std::fs::copy(kept(migration), folder.database()).unwrap();
         let store = open(&folder.database());
         let mut jobs = store.jobs(JobFilter::default(), MANY).await.unwrap();
         jobs.reverse();
-        assert_eq!(jobs.iter().map(|job| job.state.name()).collect::<Vec<_>>(), STATES, "{migration}");
+        let states: Vec<_> = jobs.iter().map(|job| job.state.name()).collect();
+        assert_eq!(states, STATES[..jobs_in(at + 1)], "{migration}");
         for job in &jobs {
             assert!(store.spec(job.id).await.unwrap().is_some());
             assert!(!store.events(EventSeq(0), Some(job.id), MANY).await.unwrap().is_empty());
         }
         let scene = Scene::over(std::sync::Arc::new(store));
+        let open = scene.store.open_questions(QuestionFilter::default(), MANY).await.unwrap();
+        assert_eq!(open.len(), states.iter().filter(|state| **state == StateName::Asking).count());
+        for question in open {
+            scene.happen(question.job, answered(question.id, "late")).await;
+        }
         scene.pass(Duration::from_secs(3600));
         scene.happen(jobs[0].id, ended(&jobs[0], 0)).await;
         assert_eq!(scene.settle_all().await.len(), 1);

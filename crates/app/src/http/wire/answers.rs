@@ -7,6 +7,34 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::job::JobBody;
+use crate::access::Resource;
+
+/// What a client must know of us to get a token. Source: RFC 9728 section 2.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct ResourceBody {
+    /// What tokens must be meant for.
+    resource: String,
+    /// Who gives tokens.
+    authorization_servers: Vec<String>,
+    /// What tokens can allow.
+    scopes_supported: Vec<String>,
+    /// How tokens are sent.
+    bearer_methods_supported: Vec<String>,
+    /// For people.
+    resource_name: String,
+}
+
+impl From<Resource> for ResourceBody {
+    fn from(resource: Resource) -> Self {
+        Self {
+            resource: resource.name,
+            authorization_servers: vec![resource.issuer],
+            scopes_supported: resource.scopes,
+            bearer_methods_supported: vec!["header".into()],
+            resource_name: "Longshore".into(),
+        }
+    }
+}
 
 /// An accepted job.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -75,6 +103,10 @@ pub(crate) struct GcReportBody {
     pub(crate) output_bytes: u64,
     /// Records that were archived and removed.
     pub(crate) records: u64,
+    /// Files of output that no record led to any more.
+    pub(crate) orphans: u64,
+    /// Bytes that they took.
+    pub(crate) orphan_bytes: u64,
     /// Nothing was changed.
     pub(crate) dry_run: bool,
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_domain::job::{
-    AttemptReport, CommandSpec, EventRecord, Job, JobKind, JobSpec, LeftoverProcess, OutcomeStatus, OutputFacts,
+    AttemptReport, CommandSpec, EventRecord, FixtureSpec, Job, JobSpec, LeftoverProcess, OutcomeStatus, OutputFacts,
     OutputMode, ResourceUse,
 };
 use longshore_domain::{Principal, PrincipalClass, Timestamp};
@@ -21,7 +21,7 @@ impl From<JobView> for JobBody {
         Self {
             id: job.id.to_string(),
             number: job.number.0,
-            kind: kind(job.kind).into(),
+            kind: job.kind.as_str().into(),
             state: job.state.name().to_string(),
             outcome: outcome(&job),
             queue: job.queue.to_string(),
@@ -68,6 +68,7 @@ impl From<&AttemptReport> for ReportBody {
             exit_code: report.exit_code,
             signal: report.signal,
             spawn_error: report.spawn_error.clone(),
+            program_missing: report.program_missing,
             deadline_passed: report.deadline_passed,
             stopped: report.stopped,
             started_at: report.started_at.to_string(),
@@ -107,7 +108,37 @@ impl From<ResourceUse> for UsageBody {
 
 impl From<JobSpec> for SpecBody {
     fn from(spec: JobSpec) -> Self {
-        let JobSpec::Command(CommandSpec { argv, shell, cwd, env, deadlines, limits, output }) = spec;
+        match spec {
+            JobSpec::Command(command) => command.into(),
+            JobSpec::Fixture(fixture) => fixture.into(),
+        }
+    }
+}
+
+/// A fixture runs no program: of what a command has, only its deadline is left.
+impl From<FixtureSpec> for SpecBody {
+    fn from(fixture: FixtureSpec) -> Self {
+        let deadline_ms = fixture.deadline.map(millis);
+        Self {
+            command: vec![JobSpec::Fixture(fixture).title()],
+            shell: false,
+            cwd: String::new(),
+            env: vec![],
+            deadline_ms,
+            soft_deadline_ms: None,
+            grace_ms: 0,
+            memory_bytes: None,
+            processes: None,
+            nice: None,
+            output_bytes_max: 0,
+            split: false,
+        }
+    }
+}
+
+impl From<CommandSpec> for SpecBody {
+    fn from(command: CommandSpec) -> Self {
+        let CommandSpec { argv, shell, cwd, env, deadlines, limits, output } = command;
         Self {
             command: argv,
             shell,
@@ -151,12 +182,6 @@ fn outcome(job: &Job) -> Option<OutcomeBody> {
         message: outcome.message.clone(),
         cause: outcome.cause.map(|id| id.to_string()),
     })
-}
-
-fn kind(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Command => "command",
-    }
 }
 
 /// The class of a principal as it is written.

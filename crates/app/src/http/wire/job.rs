@@ -124,6 +124,9 @@ pub(crate) struct ReportBody {
     pub(crate) signal: Option<i32>,
     /// Why the program could not be started.
     pub(crate) spawn_error: Option<String>,
+    /// It could not be started because there is no such program.
+    #[serde(default)]
+    pub(crate) program_missing: bool,
     /// The deadline passed before it ended.
     pub(crate) deadline_passed: bool,
     /// It was stopped because somebody asked for it.

@@ -1,14 +1,16 @@
 //! What goes over the wire, in both directions. Names and types here are promises to scripts.
 
 mod answers;
+mod brief;
 mod conversion;
 mod job;
 mod requests;
 
 pub(crate) use answers::{
     AcceptedBody, CountsBody, DaemonBody, EventBody, FaultBody, GcReportBody, HealthBody, JobsBody, QueueBody,
-    RemovedBody, StoreBody, WaitedBody, WaitedJobBody,
+    RemovedBody, ResourceBody, StoreBody, WaitedBody, WaitedJobBody,
 };
+pub(crate) use brief::BriefBody;
 pub(crate) use conversion::{class_name, outcome_status};
 pub(crate) use job::{JobBody, JobDetailBody, OutcomeBody, ProgressBody, SpecBody};
 pub(crate) use requests::{CancelBody, GcBody, PinBody, SubmitBody, WaitBody};

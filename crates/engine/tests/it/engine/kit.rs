@@ -11,6 +11,7 @@ use longshore_domain::{Fault, Job, NodeId, Timestamp};
 use longshore_engine::ops::{Caller, OutputPage, OutputQuery, OutputStart, Submit, WaitFor};
 use longshore_engine::{Clock, Engine, Retention, Settings};
 use longshore_store::{SqliteOptions, SqliteStore};
+use longshore_testkit::ShimsEnd;
 
 use crate::shim::kit::program;
 
@@ -21,7 +22,14 @@ pub(super) struct Kit {
     pub(super) engine: Engine,
     pub(super) settings: Settings,
     pub(super) folder: PathBuf,
+    _shims: ShimsEnd,
     _folder: tempfile::TempDir,
+}
+
+impl Drop for Kit {
+    fn drop(&mut self) {
+        self.engine.drain();
+    }
 }
 
 impl Kit {
@@ -47,10 +55,11 @@ impl Kit {
             lease: Duration::from_secs(30),
             env_allow: vec![],
             retention: Retention::default(),
+            fixtures: true,
         };
         change(&mut settings);
         let engine = open(&path, &settings).await;
-        Self { engine, settings, folder: path, _folder: folder }
+        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, _folder: folder }
     }
 
     /// Ends this engine and starts another on the same folders, as a restarted daemon would.

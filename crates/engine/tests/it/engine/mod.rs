@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that meets something unexpected fails")]
 
+mod asking;
+mod briefs;
 mod ending;
 mod kit;
 mod recovery;

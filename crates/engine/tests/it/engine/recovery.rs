@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use longshore_domain::job::{FailReason, OutcomeStatus, RetryPolicy, StateName};
-use longshore_engine::ops::Submit;
+use longshore_engine::ops::{Submit, WaitFor};
 
-use super::kit::{Kit, owner, shell};
+use super::kit::{Kit, LIMIT, owner, shell};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_running_job_is_followed_on() {
@@ -122,15 +122,42 @@ async fn waiting_jobs_and_dependents_survive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_draining_engine_takes_nothing_new_and_finishes_what_runs() {
-    let kit = Kit::new().await;
+async fn a_draining_engine_takes_nothing_new_lets_nobody_wait_and_stops_nothing() {
+    let mut kit = Kit::new().await;
     let gate = kit.gate("gate");
     let job = kit.submit(shell(gate.wait())).await;
     kit.engine.drain();
     let fault = kit.refused(shell("true")).await;
     assert_eq!(fault.code, longshore_domain::FaultCode::StoreUnavailable);
+    let waited = kit.engine.wait(&owner(), &[job.id.to_string()], WaitFor::All, LIMIT).await.unwrap();
+    assert!(waited.timed_out);
+    kit.restart(|_| {}).await;
     gate.open().await;
     assert!(kit.ended(&job).await.outcome().unwrap().is_success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_shim_holds_nothing_up_and_is_followed_once_it_goes_on() {
+    let mut kit = Kit::new().await;
+    let gate = kit.gate("gate");
+    let job = kit.submit(shell(format!("echo before; {}; exit 5", gate.wait()))).await;
+    kit.speaks(&job).await;
+    let shim = shim_of(&job.id.to_string());
+    signal(shim, "STOP");
+    // More starts than a shim that accepts nothing has room for.
+    for _ in 0..12 {
+        kit.restart(|_| {}).await;
+    }
+    let other = kit.ended(&kit.submit(shell("echo other")).await).await;
+    assert!(other.outcome().unwrap().is_success());
+    let found = kit.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    assert_eq!((found.state.name(), found.attempt.0), (StateName::Running, 1));
+    signal(shim, "CONT");
+    gate.open().await;
+    let ended = kit.ended(&job).await;
+    let report = ended.outcome().unwrap().report.clone().unwrap();
+    assert_eq!((ended.attempt.0, report.exit_code), (1, Some(5)));
+    assert_eq!(kit.printed(&job).await, "before\n");
 }
 
 fn processes_of(job: &str) -> Vec<u32> {
@@ -143,18 +170,23 @@ fn processes_of(job: &str) -> Vec<u32> {
     ours.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn kill(pid: u32) {
-    std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+fn signal(pid: u32, name: &str) {
+    let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
+    assert!(sent.success());
 }
 
 fn stop_processes_of(job: &str) {
-    processes_of(job).into_iter().for_each(kill);
+    processes_of(job).into_iter().for_each(|pid| signal(pid, "KILL"));
 }
 
 /// The shim is the parent of the first process of the attempt.
-fn kill_shim_of(job: &str) {
+fn shim_of(job: &str) -> u32 {
     let first = processes_of(job).into_iter().min().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();
-    kill(parent.trim().parse().unwrap());
+    parent.trim().parse().unwrap()
+}
+
+fn kill_shim_of(job: &str) {
+    signal(shim_of(job), "KILL");
 }

@@ -65,3 +65,34 @@ async fn what_runs_is_never_removed() {
     gate.open().await;
     assert_eq!(kit.printed(&job).await, "begun\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_that_no_record_leads_to_is_swept_once_it_is_old() {
+    let kit = Kit::new().await;
+    let gate = kit.gate("gate");
+    let running = kit.submit(shell(format!("echo begun; {}", gate.wait()))).await;
+    kit.speaks(&running).await;
+    let kept = kit.ended(&kit.submit(shell("echo kept")).await).await;
+    let removed = kit.ended(&kit.submit(shell("echo removed")).await).await;
+    let path = |job| kit.settings.output_path(job, AttemptNumber(1));
+    let day = path(&removed).parent().unwrap().to_owned();
+    // Killed between the record and the files.
+    kit.engine.store().remove(vec![removed.id]).await.unwrap();
+    let foreign = day.join("notes.txt");
+    std::fs::write(&foreign, "mine").unwrap();
+
+    let fresh = kit.engine.gc(false).await.unwrap();
+    assert!(fresh.orphans == 0 && path(&removed).exists(), "{fresh:?}");
+    for entry in std::fs::read_dir(&day).unwrap() {
+        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    let planned = kit.engine.gc(true).await.unwrap();
+    assert!(planned.orphans > 0 && planned.orphan_bytes > 0 && path(&removed).exists(), "{planned:?}");
+    let done = kit.engine.gc(false).await.unwrap();
+    assert_eq!((done.orphans, done.orphan_bytes, done.outputs), (planned.orphans, planned.orphan_bytes, 0));
+    assert!(!path(&removed).exists() && path(&kept).exists() && path(&running).exists() && foreign.exists());
+    assert_eq!(kit.engine.gc(false).await.unwrap().orphans, 0, "a second time there is nothing left");
+    gate.open().await;
+    assert_eq!((kit.printed(&running).await, kit.printed(&kept).await), ("begun\n".into(), "kept\n".into()));
+}

@@ -10,6 +10,7 @@ use longshore_domain::job::{AttemptReport, CommandLimits, CommandSpec, Deadlines
 use longshore_domain::{AttemptNumber, JobId, JobNumber, Nonce, Timestamp};
 use longshore_engine::process::output::OutputFile;
 use longshore_engine::process::{AttemptPlan, Found, ShimLink, ShimReport, Spawner, SpawnerOptions, look_up};
+use longshore_testkit::ShimsEnd;
 
 /// Longer than anything here takes unless it hangs.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,6 +21,7 @@ pub(super) struct Kit {
     pub(super) run_dir: PathBuf,
     pub(super) folder: PathBuf,
     next: AtomicU64,
+    pub(super) _shims: ShimsEnd,
     pub(super) _folder: tempfile::TempDir,
 }
 
@@ -47,6 +49,7 @@ impl Kit {
         let options = SpawnerOptions { cgroup, ..options(run_dir.clone()) };
         Self {
             spawner: Spawner::launch(options).await.unwrap(),
+            _shims: ShimsEnd::of(&run_dir),
             run_dir,
             folder: folder.path().to_owned(),
             next: AtomicU64::new(1),

@@ -14,7 +14,7 @@ async fn a_daemon_that_comes_back_gets_the_rest_and_the_report() {
     link.control().follow(true);
     printed(&mut link, 7).await;
     drop(link);
-    let Kit { spawner, run_dir, folder, _folder: _keep, .. } = kit;
+    let Kit { spawner, run_dir, folder, _folder: _keep, _shims: _end, .. } = kit;
     drop(spawner);
     let spawner = within(Spawner::launch(options(run_dir.clone()))).await.unwrap();
     let found = within(longshore_engine::process::look_up(&run_dir, plan.number, plan.attempt, plan.nonce)).await;
@@ -67,7 +67,7 @@ async fn shims_live_on_when_their_spawner_is_killed() {
 #[tokio::test]
 async fn a_killed_shim_is_gone_and_its_command_is_found_by_its_mark() {
     let kit = Kit::new().await;
-    let plan = kit.shell("setsid sleep 1000 & echo $! > child; echo ready; sleep 1000");
+    let plan = kit.shell("setsid sleep 1000 & echo $! > child; sleep 1000 & echo ready; wait");
     let mut link = kit.start(&plan).await;
     let command = started(&mut link).await;
     link.control().follow(true);

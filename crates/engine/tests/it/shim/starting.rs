@@ -54,6 +54,7 @@ async fn what_cannot_start_is_explained() {
         let report = kit.run(&plan).await;
         let error = report.spawn_error.expect("it does not start");
         assert!(error.contains(expected), "{argv:?}: {error}");
+        assert_eq!(report.program_missing, expected.starts_with("there is no program"), "{argv:?}: {error}");
         assert_eq!((report.exit_code, report.signal), (None, None));
     }
 }
@@ -143,7 +144,7 @@ async fn the_next_spawner_waits_for_the_one_before() {
     let mut link = kit.start(&plan).await;
     started(&mut link).await;
     let second = longshore_engine::process::Spawner::launch(options(kit.run_dir.clone()));
-    let Kit { spawner, _folder: _keep, .. } = kit;
+    let Kit { spawner, _folder: _keep, _shims: _end, .. } = kit;
     let both = async {
         tokio::join!(second, async {
             tokio::task::yield_now().await;

@@ -8,12 +8,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::params;
+use crate::server::tools;
 use crate::wire::{ErrorCode, LegacyVersion, MODERN, Meta, Request, RpcError};
 
 pub(super) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 pub(super) const METHOD: &str = "mcp-method";
 pub(super) const NAME: &str = "mcp-name";
 pub(super) const SESSION: &str = "mcp-session-id";
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Which kind of answer a caller can read.
@@ -45,12 +48,24 @@ impl Accepted {
     }
 }
 
+/// Whether the body may be JSON by what its header says. What a web page can send without asking first is not.
+pub(super) fn announces_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get("content-type") else { return true };
+    let kind = value.to_str().ok().and_then(|value| value.split(';').next()).unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("application/json")
+}
+
 /// A header as text, if it is there once and printable.
 pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+    let mut values = headers.get_all(name).iter();
+    let (value, further) = (values.next()?, values.next());
+    if further.is_none() { value.to_str().ok().map(str::trim) } else { None }
 }
 
 /// Checks the headers of a modern request against its body.
+///
+/// `Mcp-Name` may be absent from requests about a task: it is there for others to route by, which we need not, and
+/// clients in use leave it out (fastmcp-tasks 4.1). One that is there must be right.
 ///
 /// # Errors
 /// Header mismatch for what is missing or different; invalid params where the body lacks what the header promises.
@@ -61,16 +76,39 @@ pub(super) fn check_modern(headers: &HeaderMap, request: &Request<'_>, meta: &Me
     };
     must_equal(headers, PROTOCOL_VERSION, version)?;
     must_equal(headers, METHOD, &request.method)?;
-    match named(request) {
-        Some(name) => must_equal(headers, NAME, &name),
+    match named(request)? {
+        Some(_) if request.method.starts_with("tasks/") && !headers.contains_key(NAME) => {}
+        Some(name) => must_equal(headers, NAME, &name)?,
+        None => return Ok(()),
+    }
+    match tool_schema(request) {
+        Some((schema, arguments)) => params::check(headers, schema, arguments),
         None => Ok(()),
     }
 }
 
+/// The schema of the tool that is called, with the arguments.
+fn tool_schema<'a>(request: &Request<'a>) -> Option<(&'static str, Option<&'a RawValue>)> {
+    #[derive(Deserialize)]
+    struct Called<'a> {
+        #[serde(borrow)]
+        name: Cow<'a, str>,
+        #[serde(borrow)]
+        arguments: Option<&'a RawValue>,
+    }
+    if request.method != "tools/call" {
+        return None;
+    }
+    let called: Called<'_> = serde_json::from_str(request.params?.get()).ok()?;
+    let schema = tools::schema_with_headers(&called.name)?;
+    Some((schema, called.arguments))
+}
+
 /// Whether a request follows the stateless version, as far as headers and body say anything of it.
 pub(super) fn is_modern(headers: &HeaderMap, request: &Request<'_>, meta: &Meta<'_>) -> bool {
-    let by_header = text(headers, PROTOCOL_VERSION) == Some(MODERN);
-    request.method != "initialize" && (by_header || meta.is_modern() || request.method == "server/discover")
+    // A client of both eras may say what it would like to speak before it shakes hands.
+    let by_header = text(headers, PROTOCOL_VERSION) == Some(MODERN) && request.method != "initialize";
+    by_header || meta.is_modern(headers.contains_key(SESSION)) || request.method == "server/discover"
 }
 
 /// The version of a legacy request that has a header.
@@ -78,8 +116,10 @@ pub(super) fn is_modern(headers: &HeaderMap, request: &Request<'_>, meta: &Meta<
 /// # Errors
 /// Invalid request for a version that is not spoken here.
 pub(super) fn legacy_version(headers: &HeaderMap) -> Result<Option<LegacyVersion>, RpcError> {
-    let Some(value) = headers.get(PROTOCOL_VERSION) else { return Ok(None) };
-    let known = value.to_str().ok().and_then(|name| LegacyVersion::parse(name.trim()));
+    if !headers.contains_key(PROTOCOL_VERSION) {
+        return Ok(None);
+    }
+    let known = text(headers, PROTOCOL_VERSION).and_then(LegacyVersion::parse);
     known.map(Some).ok_or_else(|| {
         RpcError::envelope(ErrorCode::InvalidRequest, "the version in MCP-Protocol-Version is not supported")
             .with_data(serde_json::json!({ "supported": [MODERN, "2025-11-25", "2025-06-18", "2025-03-26"] }))
@@ -87,35 +127,50 @@ pub(super) fn legacy_version(headers: &HeaderMap) -> Result<Option<LegacyVersion
 }
 
 /// What `Mcp-Name` must repeat, for the methods that have it.
-fn named(request: &Request<'_>) -> Option<String> {
+///
+/// # Errors
+/// Invalid params for what is no text, or there twice: the header cannot be compared with it.
+fn named(request: &Request<'_>) -> Result<Option<String>, RpcError> {
     #[derive(Default, Deserialize)]
     struct Named<'a> {
         #[serde(borrow)]
-        name: Option<Cow<'a, str>>,
+        name: Option<&'a RawValue>,
         #[serde(borrow)]
-        uri: Option<Cow<'a, str>>,
+        uri: Option<&'a RawValue>,
+        #[serde(borrow, rename = "taskId")]
+        task_id: Option<&'a RawValue>,
     }
-    let named: Named<'_> = serde_json::from_str(request.params.map_or("{}", RawValue::get)).unwrap_or_default();
+    let unusable =
+        |error: serde_json::Error| RpcError::envelope(ErrorCode::InvalidParams, format!("`params`: {error}"));
+    let named: Named<'_> = serde_json::from_str(request.params.map_or("{}", RawValue::get)).map_err(unusable)?;
     let found = match &*request.method {
-        "tools/call" => named.name,
+        "tools/call" | "prompts/get" => named.name,
         "resources/read" => named.uri,
+        "tasks/get" | "tasks/update" | "tasks/cancel" => named.task_id,
         _ => None,
     };
-    found.map(Cow::into_owned)
+    found.map(|raw| serde_json::from_str(raw.get()).map_err(unusable)).transpose()
+}
+
+/// The answer to a header that is not as it must be.
+pub(super) fn mismatch(header: &str, problem: &str) -> RpcError {
+    RpcError::envelope(ErrorCode::HeaderMismatch, format!("the header {header} {problem}"))
+        .with_data(serde_json::json!({ "header": header }))
 }
 
 fn must_equal(headers: &HeaderMap, header: &str, expected: &str) -> Result<(), RpcError> {
-    let mismatch = |problem: &str| {
-        RpcError::envelope(ErrorCode::HeaderMismatch, format!("the header {header} {problem}"))
-            .with_data(serde_json::json!({ "header": header }))
+    let mismatch = |problem| mismatch(header, problem);
+    let found = match (headers.contains_key(header), text(headers, header)) {
+        (false, _) => return Err(mismatch("is missing")),
+        (true, None) => return Err(mismatch("is not readable, or there twice")),
+        (true, Some(found)) => found,
     };
-    let found = text(headers, header).ok_or_else(|| mismatch("is missing"))?;
     let found = decoded(found).ok_or_else(|| mismatch("is not readable: its base64 form is broken"))?;
     if found == expected { Ok(()) } else { Err(mismatch("does not say what the body says")) }
 }
 
 /// The value of a header, also in its form for text that headers cannot hold: `=?base64?…?=`.
-fn decoded(value: &str) -> Option<Cow<'_, str>> {
+pub(super) fn decoded(value: &str) -> Option<Cow<'_, str>> {
     let Some(encoded) = value.strip_prefix("=?base64?").and_then(|rest| rest.strip_suffix("?=")) else {
         return Some(Cow::Borrowed(value));
     };
@@ -128,7 +183,11 @@ mod tests {
     use crate::wire::Message;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
     }
 
     #[test]
@@ -165,12 +224,27 @@ mod tests {
         assert_eq!(checked(&[version, of_call, ("mcp-name", "=?base64?%?=")], "tools/call", &call), -32020);
         assert_eq!(checked(&[version, of_call, ("mcp-name", "Run")], "tools/call", &call), -32020);
         assert_eq!(checked(&[version, of_call], "tools/call", &call), -32020);
+        assert_eq!(checked(&[version, of_call, ("mcp-name", "run"), ("mcp-name", "run")], "tools/call", &call), -32020);
+        let odd = format!(r#"{{"name":"run","uri":7,{meta}}}"#);
+        assert_eq!(checked(&[version, of_call], "tools/call", &odd), -32020);
+        assert_eq!(checked(&[version, of_call, ("mcp-name", "run")], "tools/call", &odd), 0);
+        for unusable in [format!(r#"{{"name":7,{meta}}}"#), format!(r#"{{"name":"run","name":"run",{meta}}}"#)] {
+            assert_eq!(checked(&[version, of_call, ("mcp-name", "run")], "tools/call", &unusable), -32602);
+        }
         assert_eq!(checked(&[version, ("mcp-name", "run")], "tools/call", &call), -32020);
         assert_eq!(checked(&[of_call, ("mcp-name", "run")], "tools/call", &call), -32020);
         let other = ("mcp-protocol-version", "2025-11-25");
         assert_eq!(checked(&[other, of_call, ("mcp-name", "run")], "tools/call", &call), -32020);
         assert_eq!(checked(&[version, of_read, ("mcp-name", &encoded)], "resources/read", &read), 0);
         assert_eq!(checked(&[version, ("mcp-method", "tools/list")], "tools/list", &format!("{{{meta}}}")), 0);
+        let task = format!(r#"{{"taskId":"j_1",{meta}}}"#);
+        for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+            let of_task = ("mcp-method", method);
+            assert_eq!(checked(&[version, of_task, ("mcp-name", "j_1")], method, &task), 0);
+            assert_eq!(checked(&[version, of_task], method, &task), 0);
+            assert_eq!(checked(&[version, of_task, ("mcp-name", "j_2")], method, &task), -32020);
+            assert_eq!(checked(&[version, of_task, ("mcp-name", "")], method, &task), -32020);
+        }
         assert_eq!(checked(&[version, ("mcp-method", "tools/list")], "tools/list", "{}"), -32602);
     }
 }

@@ -1,70 +1,102 @@
 //! Streamable HTTP: one message per POST to `/mcp`.
 //!
-//! Whoever mounts the router has already checked Origin, Host and token, and put the
-//! [`Principal`] into the extensions of the request.
+//! Whoever mounts the router has already checked Origin, Host and token, and put the [`Grant`] into the extensions of
+//! the request. A refusal for want of a scope has the [`Scope`](longshore_domain::Scope) in the extensions of the
+//! response: the challenge that goes with it is theirs to write.
 
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 mod headers;
+mod lasting;
+mod params;
+pub(in crate::server) mod replay;
 mod session;
 mod stream;
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use futures_util::future::BoxFuture;
-use longshore_domain::{Conversation, Principal};
+use longshore_domain::{Conversation, Grant};
 use tokio::sync::mpsc;
 
 use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink};
-use crate::wire::{ClientInfo, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, Request, RpcError};
+use crate::wire::{ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, Request, RpcError};
 use headers::Accepted;
 use session::Session;
 
-/// A request that wants progress is answered by a stream if it takes longer than this.
+/// A request is answered by a stream if it takes longer than this, or has something to say before its answer.
 const STREAM_AFTER: Duration = Duration::from_secs(1);
 /// Notifications on their way to one stream.
 const NOTIFICATIONS_MAX: usize = 16;
 
+/// In the extensions of a request: its caller asks too often and may ask again after this. And of the answer, so that
+/// `Retry-After` can say it too.
+#[derive(Clone, Copy, Debug)]
+pub struct Throttled(pub Duration);
+
 /// The endpoint `/mcp`.
 pub fn router(server: Server) -> Router {
-    Router::new().route("/mcp", post(receive).fallback(not_allowed)).with_state(server)
+    Router::new()
+        .route("/mcp", post(receive).get(lasting::listen).delete(lasting::end).fallback(not_allowed))
+        .with_state(server)
 }
 
 async fn not_allowed() -> Response {
-    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response()
+    only("GET, POST, DELETE")
 }
 
-async fn receive(
-    State(server): State<Server>,
-    principal: Option<Extension<Principal>>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let Some(Extension(principal)) = principal else {
+fn only(methods: &'static str) -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, methods)]).into_response()
+}
+
+/// Who calls, as the model's client that it is even with a person's token.
+fn agent(grant: Option<Extension<Grant>>) -> Result<Grant, Box<Response>> {
+    grant.map(|Extension(grant)| grant.for_agent()).ok_or_else(|| {
         tracing::error!("the router of /mcp is mounted without authentication");
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        Box::new(StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    })
+}
+
+// The request as it is: extractors would copy its headers.
+async fn receive(State(server): State<Server>, request: axum::extract::Request) -> Response {
+    let (Parts { headers, mut extensions, .. }, body) = request.into_parts();
+    let throttled = extensions.remove::<Throttled>();
+    let grant = match agent(extensions.remove().map(Extension)) {
+        Ok(grant) => grant,
+        Err(refusal) => return *refusal,
     };
-    // Whoever speaks MCP is a model's client, even with a person's token.
-    let principal = Principal::agent(principal.name);
+    if !headers::announces_json(&headers) {
+        let error = "the message must be application/json, and the Content-Type header says otherwise";
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidRequest, error);
+    }
     let Ok(bytes) = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await else {
         let error = format!("the message could not be read whole; at most {MESSAGE_BYTES_MAX} bytes are taken");
         return refused(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::InvalidRequest, &error);
     };
-    match Message::parse(&bytes) {
-        Ok(Message::Request(request)) => Exchange { server, principal, headers }.answer(&request, &bytes).await,
-        Ok(Message::Notification(_)) => Exchange { server, principal, headers }.notified(&bytes),
-        Ok(Message::Response) => refused(
-            StatusCode::BAD_REQUEST,
-            ErrorCode::InvalidRequest,
-            "responses are not taken: this server sends no requests",
-        ),
-        Err(malformed) => json(StatusCode::BAD_REQUEST, Reply::failed(malformed.id.as_ref(), malformed.error)),
+    let message = Message::parse(&bytes);
+    if let Some(Throttled(pause)) = throttled {
+        let id = message.as_ref().ok().and_then(Message::id);
+        let reply = Reply::failed(id, RpcError::rate_limited(pause));
+        return (Extension(Throttled(pause)), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response();
+    }
+    match message {
+        Ok(Message::Request(request)) => Exchange { server, grant, headers }.answer(&request).await,
+        Ok(Message::Notification(_)) => Exchange { server, grant, headers }.notified(&bytes),
+        Ok(Message::Response(_)) => Exchange { server, grant, headers }.responded(&bytes),
+        Err(malformed) => {
+            let batch = Exchange { server, grant, headers }.batch(&bytes).await;
+            let refusal = || json(StatusCode::BAD_REQUEST, Reply::failed(malformed.id.as_ref(), malformed.error));
+            batch.unwrap_or_else(refusal)
+        }
     }
 }
 
@@ -76,10 +108,15 @@ fn refused(status: StatusCode, code: ErrorCode, message: &str) -> Response {
     json(status, Reply::failed(None, RpcError::envelope(code, message)))
 }
 
+fn not_acceptable(request: &Request<'_>, message: &str) -> Response {
+    let error = RpcError::envelope(ErrorCode::InvalidRequest, message);
+    json(StatusCode::NOT_ACCEPTABLE, Reply::failed(Some(&request.id), error))
+}
+
 /// One POST.
 struct Exchange {
     server: Server,
-    principal: Principal,
+    grant: Grant,
     headers: HeaderMap,
 }
 
@@ -101,43 +138,61 @@ impl Exchange {
         }
     }
 
-    async fn answer(&self, request: &Request<'_>, bytes: &[u8]) -> Response {
+    /// An answer to a request of ours; only a session has any.
+    fn responded(&self, bytes: &[u8]) -> Response {
+        match self.legacy_connection(false) {
+            Ok(connection) if connection.origin().scope.is_some() => {
+                self.server.begin(&connection, bytes, &Sink::none());
+                StatusCode::ACCEPTED.into_response()
+            }
+            Ok(_) => refused(
+                StatusCode::BAD_REQUEST,
+                ErrorCode::InvalidRequest,
+                "a response is taken within a session only, and names it in Mcp-Session-Id",
+            ),
+            Err((status, error)) => json(status, Reply::failed(None, error)),
+        }
+    }
+
+    async fn answer(&self, request: &Request<'_>) -> Response {
         let accepted = Accepted::of(&self.headers);
         if !accepted.json {
-            let error = "the answer is application/json, which the Accept header does not allow";
-            return refused(StatusCode::NOT_ACCEPTABLE, ErrorCode::InvalidRequest, error);
+            return not_acceptable(request, "the answer is application/json, which the Accept header does not allow");
         }
         match self.checked(request) {
-            Ok(checked) => self.begun(request, bytes, &checked, accepted).await,
+            Ok(checked) => self.begun(request, &checked, accepted).await,
             Err((status, error)) => json(status, Reply::failed(Some(&request.id), error)),
         }
     }
 
     fn checked(&self, request: &Request<'_>) -> Result<Checked, Refusal> {
         let meta = Meta::of(request.params).map_err(bad_request)?;
-        let wants_progress = request.method == "tools/call" && meta.progress_token.is_some();
         if headers::is_modern(&self.headers, request, &meta) {
             headers::check_modern(&self.headers, request, &meta).map_err(bad_request)?;
-            return Ok(Checked { connection: self.modern_connection(), modern: true, wants_progress });
+            let listens = request.method == "subscriptions/listen";
+            return Ok(Checked { connection: Connection::new(self.origin()?, None), modern: true, listens });
         }
         let connection = self.legacy_connection(request.method == "initialize")?;
-        Ok(Checked { connection, modern: false, wants_progress })
+        Ok(Checked { connection, modern: false, listens: false })
     }
 
-    fn origin(&self) -> Origin {
+    /// Who calls, with the key that came beside the message: one that cannot be read must not be taken for none.
+    fn origin(&self) -> Result<Origin, Refusal> {
         let key = headers::text(&self.headers, headers::IDEMPOTENCY_KEY).map(str::to_owned);
-        Origin { idempotency_key: key, ..Origin::of(self.principal.clone()) }
-    }
-
-    fn modern_connection(&self) -> Connection {
-        Connection::new(self.origin(), None)
+        if key.is_none() && self.headers.contains_key(headers::IDEMPOTENCY_KEY) {
+            let message = "the header Idempotency-Key is not readable, or there twice; nothing was done";
+            return Err(bad_request(RpcError::envelope(ErrorCode::InvalidRequest, message)));
+        }
+        let origin = Origin::of(self.grant.principal.clone());
+        Ok(Origin { idempotency_key: key, scopes: self.grant.scopes(), ..origin })
     }
 
     /// A connection as the session token and the version header describe it; `fresh` begins without either.
     fn legacy_connection(&self, fresh: bool) -> Result<Connection, Refusal> {
         if fresh {
             let conversation = format!("http:{:032x}", longshore_engine::clock::random());
-            let origin = Origin { conversation: Some(Conversation::new(&conversation)), ..self.origin() };
+            let conversation = Some(Conversation::new(&conversation));
+            let origin = Origin { conversation, stands_in: true, ..self.origin()? };
             return Ok(Connection::new(origin, None));
         }
         let session = self.session()?;
@@ -149,32 +204,47 @@ impl Exchange {
         let token = headers::text(&self.headers, headers::SESSION).map(Arc::from).filter(|_| session.is_some());
         let settled = session.as_ref().map(|session| session.handshake.clone());
         let version = named.or(settled.as_ref().map(|handshake| handshake.version)).unwrap_or(LegacyVersion::UNNAMED);
-        let client = settled.map_or_else(ClientInfo::default, |handshake| handshake.client);
+        let (client, capabilities) =
+            settled.map(|handshake| (handshake.client, handshake.capabilities)).unwrap_or_default();
         let conversation = session.map(|session| session.conversation);
-        let origin = Origin { conversation, scope: token, ..self.origin() };
-        Ok(Connection::new(origin, Some(Handshake { version, client })))
+        let origin = Origin { stands_in: conversation.is_some(), conversation, scope: token, ..self.origin()? };
+        Ok(Connection::new(origin, Some(Handshake { version, client, capabilities })))
     }
 
     fn session(&self) -> Result<Option<Session>, Refusal> {
-        let Some(value) = self.headers.get(headers::SESSION) else { return Ok(None) };
+        if !self.headers.contains_key(headers::SESSION) {
+            return Ok(None);
+        }
         let key = &self.server.settings().session_key;
-        let session = value.to_str().ok().and_then(|token| Session::from_token(token, &self.principal, key));
+        let token =
+            headers::text(&self.headers, headers::SESSION).filter(|token| !self.server.sessions().has_ended(token));
+        let session = token.and_then(|token| Session::from_token(token, &self.grant.principal, key));
         session.map(Some).ok_or_else(|| {
-            let message = "there is no such session: send initialize to begin a new one";
+            let message = "there is no such session, or it has ended: send initialize to begin a new one";
             (StatusCode::NOT_FOUND, RpcError::envelope(ErrorCode::InvalidRequest, message))
         })
     }
 
-    async fn begun(&self, request: &Request<'_>, bytes: &[u8], checked: &Checked, accepted: Accepted) -> Response {
+    async fn begun(&self, request: &Request<'_>, checked: &Checked, accepted: Accepted) -> Response {
         let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
-        let streams = checked.wants_progress && accepted.events;
+        if checked.listens && !accepted.events {
+            let error = "what is listened to comes as text/event-stream, which the Accept header does not allow";
+            return not_acceptable(request, error);
+        }
+        let streams = accepted.events;
         let sink = if streams { Sink::new(sender) } else { Sink::none() };
-        match self.server.begin(&checked.connection, bytes, &sink) {
+        match self.server.requested(&checked.connection, request, &sink) {
             Begun::Nothing => StatusCode::ACCEPTED.into_response(),
-            Begun::Done(reply) if request.method == "initialize" => self.with_session(&checked.connection, reply),
+            Begun::Done(reply) if request.method == "initialize" && !checked.modern => {
+                self.with_session(&checked.connection, reply)
+            }
             Begun::Done(reply) => checked.response(reply),
-            Begun::Pending(answer) if streams => streamed(checked, answer, notifications).await,
-            Begun::Pending(answer) => checked.ended(answer.await),
+            Begun::Open(answer) if checked.listens => stream::response(answer, notifications, None),
+            Begun::Pending(answer) | Begun::Open(answer) if !streams => checked.ended(answer.await),
+            Begun::Pending(answer) | Begun::Open(answer) => match &checked.connection.origin().scope {
+                Some(scope) => lasting::answered(&self.server, &checked.connection, scope, answer, notifications).await,
+                None => streamed(checked, answer, notifications).await,
+            },
         }
     }
 
@@ -185,7 +255,7 @@ impl Exchange {
         let mut response = json(StatusCode::OK, reply);
         if let Some((handshake, conversation)) = session {
             let session = Session { handshake, conversation };
-            let token = session.to_token(&self.principal, &self.server.settings().session_key);
+            let token = session.to_token(&self.grant.principal, &self.server.settings().session_key);
             if let Ok(token) = HeaderValue::try_from(token) {
                 response.headers_mut().insert(headers::SESSION, token);
             }
@@ -198,18 +268,19 @@ impl Exchange {
 struct Checked {
     connection: Connection,
     modern: bool,
-    wants_progress: bool,
+    /// The answer is a stream.
+    listens: bool,
 }
 
 impl Checked {
     fn ended(&self, reply: Option<Reply>) -> Response {
-        // Given up by a notification: an empty stream is the answer that says nothing. Clients take a status without a
-        // body for a fault of ours.
-        reply
-            .map_or_else(|| [(header::CONTENT_TYPE, "text/event-stream")].into_response(), |reply| self.response(reply))
+        reply.map_or_else(nothing, |reply| self.response(reply))
     }
 
     fn response(&self, reply: Reply) -> Response {
+        if let Some(ErrorCode::InsufficientScope(scope)) = reply.error.as_ref().map(|error| error.code) {
+            return (Extension(scope), json(StatusCode::FORBIDDEN, reply)).into_response();
+        }
         let status = match &reply.error {
             Some(error) if error.code == ErrorCode::MethodNotFound && self.modern => StatusCode::NOT_FOUND,
             Some(error) if error.of_envelope && self.modern => StatusCode::BAD_REQUEST,
@@ -219,13 +290,58 @@ impl Checked {
     }
 }
 
+/// The answer to a request that was given up by a notification: an empty stream says nothing. Clients take a status
+/// without a body for a fault of ours.
+fn nothing() -> Response {
+    [(header::CONTENT_TYPE, "text/event-stream")].into_response()
+}
+
 async fn streamed(
     checked: &Checked,
     mut answer: BoxFuture<'static, Option<Reply>>,
-    notifications: mpsc::Receiver<String>,
+    mut notifications: mpsc::Receiver<String>,
 ) -> Response {
-    match tokio::time::timeout(STREAM_AFTER, &mut answer).await {
-        Ok(reply) => checked.ended(reply),
-        Err(_) => stream::response(answer, notifications),
+    let first = tokio::select! {
+        biased;
+        Some(first) = notifications.recv() => Some(first),
+        reply = &mut answer => return match notifications.try_recv() {
+            // What was said on the way to an answer that came at once.
+            Ok(first) => stream::response(Box::pin(ready(reply)), notifications, Some(first)),
+            Err(_) => checked.ended(reply),
+        },
+        () = tokio::time::sleep(STREAM_AFTER) => None,
+    };
+    stream::response(answer, notifications, first)
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use longshore_domain::Principal;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_said_before_an_answer_that_comes_at_once_is_not_lost() {
+        let connection = Connection::new(Origin::of(Principal::owner()), None);
+        let checked = Checked { connection, modern: true, listens: false };
+        for said in [vec![], vec!["one"], vec!["one", "two"]] {
+            let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
+            let sink = Sink::new(sender);
+            let messages = said.clone();
+            let answer = Box::pin(async move {
+                messages.iter().for_each(|message| sink.offer((*message).to_owned()));
+                Some(Reply { message: "answer".to_owned(), error: None })
+            });
+            let response = streamed(&checked, answer, notifications).await;
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            let events = [&said[..], &["answer"]].concat().iter().map(|text| event(text)).collect::<String>();
+            let expected = if said.is_empty() { "answer".to_owned() } else { events };
+            assert_eq!(body, expected, "{said:?}");
+        }
+    }
+
+    fn event(text: &str) -> String {
+        format!("event: message\ndata: {text}\n\n")
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::server::connection::Handshake;
-use crate::wire::{ClientInfo, LegacyVersion};
+use crate::wire::{Capabilities, ClientInfo, LegacyVersion};
 
 /// What a session remembers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub(super) struct Session {
 struct Claims {
     version: String,
     client: ClientInfo,
+    #[serde(default)]
+    capabilities: Capabilities,
     conversation: Conversation,
     /// Whose session it is: of no use to others.
     principal: String,
@@ -36,6 +38,7 @@ impl Session {
         let claims = Claims {
             version: self.handshake.version.as_str().into(),
             client: self.handshake.client.clone(),
+            capabilities: self.handshake.capabilities,
             conversation: self.conversation.clone(),
             principal: principal.name.clone(),
         };
@@ -52,7 +55,8 @@ impl Session {
         signer(key, body).verify_slice(&signature).ok()?;
         let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(body).ok()?).ok()?;
         let version = LegacyVersion::parse(&claims.version).filter(|_| claims.principal == principal.name)?;
-        Some(Self { handshake: Handshake { version, client: claims.client }, conversation: claims.conversation })
+        let handshake = Handshake { version, client: claims.client, capabilities: claims.capabilities };
+        Some(Self { handshake, conversation: claims.conversation })
     }
 }
 
@@ -74,6 +78,7 @@ mod tests {
             handshake: Handshake {
                 version: LegacyVersion::V2025_06_18,
                 client: ClientInfo { name: "codex \u{1f980}".into(), version: "1".into() },
+                capabilities: Capabilities { form: true, ..Capabilities::default() },
             },
             conversation: Conversation::new("chat"),
         }

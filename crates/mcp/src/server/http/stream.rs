@@ -8,7 +8,7 @@ use axum::http::HeaderValue;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::BoxFuture;
-use futures_util::stream::unfold;
+use futures_util::stream::{Stream, unfold};
 use tokio::sync::mpsc;
 
 use crate::wire::Reply;
@@ -23,14 +23,26 @@ struct Waiting {
     ready: VecDeque<String>,
 }
 
-/// The stream. When the client leaves, the work on the answer ends with it.
-pub(super) fn response(answer: BoxFuture<'static, Option<Reply>>, notifications: mpsc::Receiver<String>) -> Response {
-    let waiting = Waiting { answer: Some(answer), notifications, ready: VecDeque::new() };
+/// The stream, which begins with `first`. When the client leaves, the work on the answer ends with it.
+pub(super) fn response(
+    answer: BoxFuture<'static, Option<Reply>>,
+    notifications: mpsc::Receiver<String>,
+    first: Option<String>,
+) -> Response {
+    let waiting = Waiting { answer: Some(answer), notifications, ready: first.into_iter().collect() };
     let events = unfold(waiting, |mut waiting| async {
         let message = waiting.next().await?;
         Some((Ok::<_, Infallible>(Event::default().event("message").data(message)), waiting))
     });
-    let mut response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+    unbuffered(Sse::new(events))
+}
+
+/// A stream that nothing on the way holds back, or ends for its silence.
+pub(super) fn unbuffered<S>(events: Sse<S>) -> Response
+where
+    S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
+{
+    let mut response = events.keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
 }

@@ -1,10 +1,11 @@
 //! Answers of tools: structure and text, each enough alone, for some clients show only one of them.
 
 use longshore_domain::{Fault, FaultCode, Job};
+use longshore_engine::ops::Brief;
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::server::resources;
+use crate::server::{news, resources};
 use crate::wire::{Era, ErrorCode, ResultBody, RpcError};
 
 /// What a tool answers.
@@ -12,6 +13,8 @@ use crate::wire::{Era, ErrorCode, ResultBody, RpcError};
 pub(super) struct Answer {
     structured: Option<Box<RawValue>>,
     text: String,
+    /// What happened to other jobs.
+    news: Option<String>,
     link: Option<Link>,
     is_error: bool,
 }
@@ -60,13 +63,21 @@ impl Answer {
     /// Internal if the structure cannot be written.
     pub(super) fn new(structured: &impl Serialize, text: String) -> Result<Self, Fault> {
         let structured = to_raw_value(structured).map_err(Fault::internal)?;
-        Ok(Self { structured: Some(structured), text, link: None, is_error: false })
+        Ok(Self { structured: Some(structured), text, news: None, link: None, is_error: false })
     }
 
     /// Adds a link to the job.
     pub(super) fn linked(mut self, job: &Job) -> Self {
         let name = job.name.clone().unwrap_or_else(|| job.title.clone());
         self.link = Some(Link { uri: resources::job_uri(job.id), name, mime_type: resources::JSON });
+        self
+    }
+
+    /// Adds what happened to other jobs, in both forms.
+    pub(super) fn with_news(mut self, brief: Option<Brief>) -> Self {
+        let Some(brief) = brief else { return self };
+        self.structured = self.structured.map(|structured| news::added(&structured, &brief).unwrap_or(structured));
+        self.news = Some(brief.text());
         self
     }
 
@@ -93,7 +104,7 @@ impl Answer {
         let line = |name: &str, text: Option<&str>| text.map_or_else(String::new, |text| format!("\n{name}: {text}"));
         let why = line("why", content.why);
         let text = format!("error[{}]: {}{why}{}", fault.code, fault.message, line("next", next));
-        Self { structured: to_raw_value(&content).ok(), text, link: None, is_error: true }
+        Self { structured: to_raw_value(&content).ok(), text, news: None, link: None, is_error: true }
     }
 
     /// The result for a caller of that era.
@@ -102,6 +113,7 @@ impl Answer {
     /// None in practice.
     pub(super) fn into_result(self, era: Era) -> Result<ResultBody, RpcError> {
         let mut content = vec![Content::Text { text: self.text }];
+        content.extend(self.news.map(|text| Content::Text { text }));
         content.extend(self.link.filter(|_| era.has_resource_links()).map(Content::ResourceLink));
         let structured_content = self.structured.filter(|_| era.has_structured_content());
         ResultBody::new(&CallToolResult { content, structured_content, is_error: self.is_error })

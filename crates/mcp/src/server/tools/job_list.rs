@@ -2,28 +2,27 @@
 
 use futures_util::future::BoxFuture;
 use longshore_domain::job::{OutcomeStatus, StateName};
-use longshore_domain::{Fault, Job, JobId, JobNumber, Timestamp};
+use longshore_domain::{Fault, Job, JobId, JobNumber, Scope, Timestamp};
 use longshore_engine::ops::{JobPage, ListQuery};
 use serde::Serialize;
 use serde_json::json;
 
 use super::answer::Answer;
-use super::{Hints, Tool, next};
+use super::{Hints, Tool, Work, next};
 use crate::server::call::Call;
-use crate::server::status::{OutcomeBrief, elapsed, line, seconds};
+use crate::server::status::{OutcomeBrief, elapsed, line, seconds, title};
 use crate::wire::Arguments;
 
 /// Jobs shown when nothing is said, and most that can be asked for.
 const LIMIT: usize = 10;
 const LIMIT_MAX: u64 = 50;
-/// Longest title in a list, in characters.
-const TITLE_CHARS_MAX: usize = 60;
 
 pub(super) const TOOL: Tool = Tool {
     name: "job_list",
     title: "List jobs",
     description: "Jobs of this conversation, newest first, one line each; all: every job of yours. Use it to find a \
         job again after a cut-off call or a restart; then job_wait or job_read.",
+    scope: Scope::JobsRead,
     hints: Hints::READS,
     schema: r#"{"type":"object","properties":{
 "state":{"type":"string","enum":["held","waiting","queued","claimed","running","asking","stopping","finished"]},
@@ -33,7 +32,7 @@ pub(super) const TOOL: Tool = Tool {
 "limit":{"type":"integer","minimum":1,"maximum":50,"default":10},
 "cursor":{"type":"string"}},"additionalProperties":false}"#,
     arguments: &["state", "outcome", "text", "all", "limit", "cursor"],
-    call,
+    work: Work::Quick(call),
 };
 
 #[derive(Serialize)]
@@ -64,14 +63,6 @@ impl ListedJob {
             elapsed_s: elapsed(job, now).map(seconds),
             title: title(job),
         }
-    }
-}
-
-fn title(job: &Job) -> String {
-    let title = job.name.as_deref().unwrap_or(&job.title);
-    match title.chars().count() {
-        0..=TITLE_CHARS_MAX => title.to_owned(),
-        _ => title.chars().take(TITLE_CHARS_MAX - 1).chain(['…']).collect(),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use longshore_domain::{Fault, FaultCode};
+use longshore_domain::{Fault, FaultCode, Scope};
 
 use super::answer::Answer;
-use super::{Hints, Tool, next};
+use super::{Hints, Tool, Work, next};
 use crate::server::call::Call;
 use crate::server::output::{self, Shown, Wanted};
 use crate::server::status::JobStatus;
@@ -26,6 +26,7 @@ pub(super) const TOOL: Tool = Tool {
     title: "Read a job's status and output",
     description: "Status of a job, and its output as clean text: the last lines, or on from a cursor. With wait_s \
         it waits for new output if there is none. Says exactly what is left out.",
+    scope: Scope::JobsRead,
     hints: Hints::READS,
     schema: r#"{"type":"object","properties":{
 "job":{"type":"string"},
@@ -35,7 +36,7 @@ pub(super) const TOOL: Tool = Tool {
 "wait_s":{"type":"number","default":0}},
 "required":["job"],"additionalProperties":false}"#,
     arguments: &["job", "cursor", "tail_lines", "max_bytes", "wait_s"],
-    call,
+    work: Work::Quick(call),
 };
 
 fn call(call: &Call, arguments: Arguments) -> BoxFuture<'_, Result<Answer, Fault>> {
@@ -63,12 +64,13 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Fault> {
 }
 
 async fn with_output(call: &Call, shown: Shown) -> Result<Answer, Fault> {
+    call.tells(&shown.job);
     let view = call.engine().view(shown.job.clone()).await?;
     let id = view.job.id;
     let next = match (shown.end, shown.omitted.bytes_after) {
         (true, _) => next::NOTHING.into(),
         (false, 1..) => next::read_on(id, &shown.cursor),
-        (false, 0) => next::follow(id, &shown.cursor, view.poll_after),
+        (false, 0) => next::follow(call, id, &shown.cursor, view.poll_after),
     };
     let status = JobStatus::new(&view, next).with_output(&shown);
     Ok(Answer::new(&status, status.text(&view))?.marked_by(&view.job))
@@ -77,6 +79,7 @@ async fn with_output(call: &Call, shown: Shown) -> Result<Answer, Fault> {
 /// The outcome stands even after the output was removed.
 async fn without_output(call: &Call, name: &str, fault: &Fault) -> Result<Answer, Fault> {
     let view = call.engine().show(&call.caller, name).await?;
+    call.tells(&view.job);
     let status = JobStatus::new(&view, format!("nothing to do: {}", fault.message));
     Ok(Answer::new(&status, status.text(&view))?.marked_by(&view.job))
 }

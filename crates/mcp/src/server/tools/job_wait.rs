@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use longshore_domain::job::StateName;
-use longshore_domain::{Fault, Job, JobId, Timestamp};
+use longshore_domain::{Fault, Job, JobId, Scope, Timestamp};
 use longshore_engine::ops::{WAIT_JOBS_MAX, WaitFor, Waited};
 use serde::Serialize;
 
 use super::answer::Answer;
-use super::{Hints, Tool, next};
+use super::{Hints, Tool, Work, next};
 use crate::server::call::Call;
 use crate::server::hold::hold;
 use crate::server::status::{OutcomeBrief, elapsed, line, seconds};
@@ -25,6 +25,7 @@ pub(super) const TOOL: Tool = Tool {
     title: "Wait for jobs to end",
     description: "Wait until jobs have ended (all, or any one), at most wait_s. Running out of time is a normal \
         answer and stops nothing: do other work, then call again with the new cursor. Output: job_read.",
+    scope: Scope::JobsRead,
     hints: Hints::READS,
     schema: r#"{"type":"object","properties":{
 "jobs":{"type":"array","items":{"type":"string"},"minItems":1,"maxItems":100},
@@ -33,7 +34,7 @@ pub(super) const TOOL: Tool = Tool {
 "cursor":{"type":"string","description":"from the last answer"}},
 "required":["jobs"],"additionalProperties":false}"#,
     arguments: &["jobs", "any", "wait_s", "cursor"],
-    call,
+    work: Work::Quick(call),
 };
 
 #[derive(Serialize)]
@@ -85,6 +86,7 @@ async fn wait(call: &Call, arguments: Arguments) -> Result<Answer, Fault> {
 }
 
 async fn answer(call: &Call, waited: &Waited) -> Result<Answer, Fault> {
+    waited.jobs.iter().for_each(|job| call.tells(job));
     let now = call.engine().clock().now();
     let unfinished: Vec<&Job> = waited.jobs.iter().filter(|job| !job.is_finished()).collect();
     let cursor = (!unfinished.is_empty()).then(|| next::fresh_cursor(call));
@@ -107,7 +109,7 @@ async fn poll(call: &Call, unfinished: &[&Job], cursor: &str) -> Result<String, 
         soonest = soonest.min(call.engine().view((*job).clone()).await?.poll_after);
     }
     let ids: Vec<JobId> = unfinished.iter().map(|job| job.id).collect();
-    Ok(next::wait(&ids, cursor, soonest))
+    Ok(next::wait(call, &ids, cursor, soonest))
 }
 
 /// Read the output of the first that failed, else of the first that ended.

@@ -7,18 +7,21 @@ mod job_read;
 mod job_wait;
 mod next;
 mod run;
+mod slow;
 
 use std::borrow::Cow;
 
 use futures_util::future::BoxFuture;
-use longshore_domain::{Fault, FaultCode};
+use longshore_domain::{Fault, FaultCode, Job, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::call::Call;
 use super::discovery::STATIC;
 use super::dispatch::isolated;
-use crate::wire::{Arguments, ErrorCode, ResultBody, RpcError};
+use super::news::{self, Telling};
+use super::tasks;
+use crate::wire::{Arguments, Era, ErrorCode, ResultBody, RpcError};
 use answer::Answer;
 
 /// One tool.
@@ -26,12 +29,22 @@ pub(super) struct Tool {
     name: &'static str,
     title: &'static str,
     description: &'static str,
+    /// What the caller's token must allow.
+    scope: Scope,
     hints: Hints,
     /// JSON Schema of the arguments.
     schema: &'static str,
     /// Names of the arguments, as in the schema.
     arguments: &'static [&'static str],
-    call: for<'a> fn(&'a Call, Arguments) -> BoxFuture<'a, Result<Answer, Fault>>,
+    work: Work,
+}
+
+/// How a tool comes to its answer.
+enum Work {
+    /// At once, or within what a client waits for any call.
+    Quick(for<'a> fn(&'a Call, Arguments) -> BoxFuture<'a, Result<Answer, Fault>>),
+    /// By a job that may outlive the call.
+    Slow(slow::Start),
 }
 
 /// What a call may do. Source: MCP 2025-03-26, tool annotations.
@@ -44,10 +57,26 @@ struct Hints {
     open_world_hint: bool,
 }
 
+impl Tool {
+    fn is_slow(&self) -> bool {
+        matches!(self.work, Work::Slow(_))
+    }
+}
+
 impl Hints {
     /// Looks and changes nothing.
     const READS: Self =
         Self { read_only_hint: true, destructive_hint: false, idempotent_hint: true, open_world_hint: false };
+}
+
+impl Tool {
+    /// What its answers tell of other jobs.
+    fn telling(&self) -> Telling {
+        match self.name {
+            "job_list" => Telling::All,
+            _ => Telling::New,
+        }
+    }
 }
 
 /// In the order in which they are listed.
@@ -57,7 +86,12 @@ const TOOLS: [&Tool; 5] = [&run::TOOL, &job_wait::TOOL, &job_read::TOOL, &job_li
 ///
 /// # Errors
 /// None in practice.
-pub(super) fn list() -> Result<ResultBody, RpcError> {
+pub(super) fn list(era: Era) -> Result<ResultBody, RpcError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Execution {
+        task_support: &'static str,
+    }
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Listed {
@@ -66,10 +100,12 @@ pub(super) fn list() -> Result<ResultBody, RpcError> {
         description: &'static str,
         input_schema: Box<RawValue>,
         annotations: Hints,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        execution: Option<Execution>,
     }
     #[derive(Serialize)]
-    struct Listing {
-        tools: Vec<Listed>,
+    struct Listing<T> {
+        tools: Vec<T>,
     }
     let listed = |tool: &&'static Tool| {
         // One line: messages are separated by newlines.
@@ -81,10 +117,31 @@ pub(super) fn list() -> Result<ResultBody, RpcError> {
             description: tool.description,
             input_schema,
             annotations: tool.hints,
+            execution: (tool.is_slow() && tasks::legacy::is_spoken(era))
+                .then_some(Execution { task_support: "optional" }),
         })
     };
-    let tools = TOOLS.iter().map(listed).collect::<Result<_, RpcError>>()?;
+    let tools = TOOLS.iter().map(listed).collect::<Result<Vec<_>, RpcError>>()?;
+    #[cfg(feature = "fixture")]
+    let tools = [json_of(&tools)?, super::fixture::listed(era)?].concat();
     Ok(ResultBody::new(&Listing { tools })?.cached(STATIC))
+}
+
+#[cfg(feature = "fixture")]
+fn json_of(tools: &impl Serialize) -> Result<Vec<serde_json::Value>, RpcError> {
+    let tools = serde_json::to_value(tools).and_then(serde_json::from_value);
+    tools.map_err(|error| RpcError::new(ErrorCode::Internal, error.to_string()))
+}
+
+/// What marks the properties of a schema that a header repeats.
+pub(super) const HEADER_MARK: &str = "x-mcp-header";
+
+/// The schema of the tool of that name, if headers repeat some of its arguments.
+pub(super) fn schema_with_headers(name: &str) -> Option<&'static str> {
+    let schema = TOOLS.iter().find(|tool| tool.name == name).map(|tool| tool.schema);
+    #[cfg(feature = "fixture")]
+    let schema = schema.or_else(|| super::fixture::schema(name));
+    schema.filter(|schema| schema.contains(HEADER_MARK))
 }
 
 /// A tool with the arguments of one call.
@@ -96,7 +153,8 @@ pub(super) struct Chosen {
 /// The tool that `tools/call` names.
 ///
 /// # Errors
-/// Invalid params without a name or for an unknown tool.
+/// Invalid params without a name or for an unknown tool; insufficient scope if the caller's token does not allow it;
+/// method not found for a task that the tool cannot be.
 pub(super) fn chosen(call: &Call) -> Result<Chosen, RpcError> {
     #[derive(Deserialize)]
     struct Params<'a> {
@@ -108,7 +166,23 @@ pub(super) fn chosen(call: &Call) -> Result<Chosen, RpcError> {
     let params: Params<'_> = serde_json::from_str(call.params.as_deref().map_or("{}", RawValue::get))
         .map_err(|error| RpcError::new(ErrorCode::InvalidParams, format!("`tools/call`: {error}")))?;
     let tool = TOOLS.iter().find(|tool| tool.name == params.name).ok_or_else(|| unknown_tool(&params.name))?;
+    call.allowed(tool.scope)?;
+    if !tool.is_slow() {
+        check_no_task(call, tool.name)?;
+    }
     Ok(Chosen { tool, arguments: Arguments::parse(params.arguments, tool.arguments) })
+}
+
+/// Refuses to make a task of a tool that answers at once.
+///
+/// # Errors
+/// Method not found if the call asks for one.
+pub(super) fn check_no_task(call: &Call, name: &str) -> Result<(), RpcError> {
+    if !tasks::legacy::wanted(call)? {
+        return Ok(());
+    }
+    let message = format!("`{name}` answers at once and cannot be a task: call it without `task`");
+    Err(RpcError::new(ErrorCode::MethodNotFound, message))
 }
 
 fn unknown_tool(name: &str) -> RpcError {
@@ -120,40 +194,57 @@ fn unknown_tool(name: &str) -> RpcError {
 /// Answers `tools/call`. Every failure of the tool itself is a result that says so.
 ///
 /// # Errors
-/// None in practice.
+/// Errors of the protocol.
 pub(super) async fn call(call: Call, chosen: Chosen) -> Result<ResultBody, RpcError> {
     let (era, name) = (call.era, chosen.tool.name);
-    let work = async move { (chosen.tool.call)(&call, chosen.arguments?).await };
-    let answer = isolated(work).await.and_then(|answered| answered).unwrap_or_else(|fault| {
-        if fault.code == FaultCode::Internal || fault.private.is_some() {
-            tracing::error!(tool = name, fault.code = %fault.code, private = fault.private, "a tool failed");
+    let work = async move {
+        match chosen.tool.work {
+            Work::Quick(work) => {
+                let answered = async {
+                    let answer = work(&call, chosen.arguments?).await?;
+                    Ok(answer.with_news(news::for_answer(&call, chosen.tool.telling()).await))
+                };
+                answered.await.unwrap_or_else(|fault| failed(&fault, name)).into_result(era)
+            }
+            Work::Slow(start) => slow::answer(&call, name, start, chosen.arguments).await,
         }
-        Answer::fault(&fault)
-    });
-    answer.into_result(era)
+    };
+    isolated(work).await.unwrap_or_else(|fault| failed(&fault, name).into_result(era))
+}
+
+/// What the end of a job is answered with, exactly as the call that began it would be.
+///
+/// # Errors
+/// None in practice.
+pub(super) async fn result_of(call: &Call, job: Job) -> Result<ResultBody, RpcError> {
+    slow::result(call, "run", job, false).await
+}
+
+/// Answers a call by the job that `begin` begins.
+///
+/// # Errors
+/// Errors of the protocol.
+#[cfg(feature = "fixture")]
+pub(super) async fn by_job(
+    call: &Call,
+    tool: &str,
+    begin: impl Future<Output = Result<Job, Fault>>,
+) -> Result<ResultBody, RpcError> {
+    let begin = async { Ok(slow::Started { job: begin.await?, existing: false, patience: None }) };
+    slow::answer_by(call, tool, begin).await
+}
+
+/// The answer of a tool that failed.
+fn failed(fault: &Fault, tool: &str) -> Answer {
+    if fault.code == FaultCode::Internal || fault.private.is_some() {
+        tracing::error!(tool, fault.code = %fault.code, private = fault.private, "a tool failed");
+    }
+    Answer::fault(fault)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_whole_list_costs_few_tokens() {
-        let reply = crate::wire::Reply::new(
-            &tests_id(),
-            crate::wire::Era::Legacy(crate::wire::LegacyVersion::NEWEST),
-            "{}",
-            list(),
-        );
-        let tokens = reply.message.len() / 4;
-        println!("tools/list: about {tokens} tokens");
-        assert!(tokens <= 2_000, "{tokens}");
-    }
-
-    fn tests_id() -> crate::wire::RequestId {
-        let raw: Box<RawValue> = serde_json::from_str("1").unwrap();
-        crate::wire::RequestId::from_raw(&raw).unwrap()
-    }
 
     #[test]
     fn schemas_name_exactly_the_arguments_that_are_read() {

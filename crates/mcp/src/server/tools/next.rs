@@ -18,13 +18,12 @@ pub(super) fn fresh_cursor(call: &Call) -> String {
 }
 
 /// Wait for jobs, later.
-pub(super) fn wait(jobs: &[JobId], cursor: &str, poll_after: Duration) -> String {
-    let seconds = poll_after.as_secs().max(1);
+pub(super) fn wait(call: &Call, jobs: &[JobId], cursor: &str, poll_after: Duration) -> String {
     let arguments = match jobs.len() {
         0..=IDS_MAX => format!("{{\"jobs\":{},\"cursor\":\"{cursor}\"}}", json!(jobs)),
         count => format!("{{\"jobs\":[the {count} unfinished ones],\"cursor\":\"{cursor}\"}}"),
     };
-    format!("do other work, and in {seconds} s or later call job_wait {arguments}")
+    later(call, poll_after, &format!("job_wait {arguments}"))
 }
 
 /// Read what a job printed.
@@ -38,8 +37,16 @@ pub(super) fn read_on(job: JobId, cursor: &str) -> String {
 }
 
 /// Go on reading once there is more.
-pub(super) fn follow(job: JobId, cursor: &str, poll_after: Duration) -> String {
-    let seconds = poll_after.as_secs().max(1);
+pub(super) fn follow(call: &Call, job: JobId, cursor: &str, poll_after: Duration) -> String {
     let arguments = format!("{{\"job\":\"{job}\",\"cursor\":\"{cursor}\",\"wait_s\":25}}");
-    format!("do other work, and in {seconds} s or later call job_read {arguments}")
+    later(call, poll_after, &format!("job_read {arguments}"))
+}
+
+fn later(call: &Call, poll_after: Duration, next: &str) -> String {
+    let seconds = poll_after.as_secs().max(1);
+    let stopping = match call.engine().is_draining() {
+        true => "the Longshore daemon is being stopped and its jobs go on without it: ",
+        false => "",
+    };
+    format!("{stopping}do other work, and in {seconds} s or later call {next}")
 }

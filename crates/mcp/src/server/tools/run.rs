@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use longshore_domain::job::{Deadlines, RetryPolicy};
-use longshore_domain::{Fault, Job};
+use longshore_domain::{Fault, Job, Scope};
 use longshore_engine::ops::Submit;
 
 use super::answer::Answer;
-use super::{Hints, Tool, next};
+use super::slow::Started;
+use super::{Hints, Tool, Work, next};
 use crate::server::call::Call;
-use crate::server::hold::hold_one;
 use crate::server::output::{self, Wanted};
 use crate::server::status::JobStatus;
 use crate::wire::Arguments;
@@ -28,6 +28,7 @@ pub(super) const TOOL: Tool = Tool {
         Ends soon: outcome and last output. Otherwise: a handle {job}; the job goes on by itself, also if this call \
         is cut off. Then do other work, use job_wait for the end, job_read for output, job_cancel to stop. \
         To repeat a call that may have been cut off, send the same key: it returns the same job.",
+    scope: Scope::JobsWrite,
     hints: Hints { read_only_hint: false, destructive_hint: true, idempotent_hint: false, open_world_hint: true },
     schema: r#"{"type":"object","properties":{
 "command":{"type":["array","string"],"items":{"type":"string"},"description":"program and arguments; one line of text if shell is true"},
@@ -59,28 +60,19 @@ pub(super) const TOOL: Tool = Tool {
         "key",
         "start_in_s",
     ],
-    call,
+    work: Work::Slow(start),
 };
 
-fn call(call: &Call, arguments: Arguments) -> BoxFuture<'_, Result<Answer, Fault>> {
+fn start(call: &Call, arguments: Arguments) -> BoxFuture<'_, Result<Started, Fault>> {
     Box::pin(run(call, arguments))
 }
 
-async fn run(call: &Call, arguments: Arguments) -> Result<Answer, Fault> {
-    let hold = hold_length(call, &arguments)?;
+async fn run(call: &Call, arguments: Arguments) -> Result<Started, Fault> {
+    let asked = arguments.seconds("wait_s", YEAR)?;
+    let patience = if arguments.flag("background")? { Some(Duration::ZERO) } else { asked };
     let request = submit(call, &arguments)?;
     let accepted = call.engine().submit(&call.caller, request).await?;
-    let job = hold_one(call, accepted.job, hold).await?;
-    match job.is_finished() {
-        true => result(call, job, accepted.existing).await,
-        false => handle(call, job, accepted.existing).await,
-    }
-}
-
-fn hold_length(call: &Call, arguments: &Arguments) -> Result<Duration, Fault> {
-    let budget = call.budget();
-    let asked = arguments.seconds("wait_s", YEAR)?.unwrap_or(budget);
-    Ok(if arguments.flag("background")? { Duration::ZERO } else { asked.min(budget) })
+    Ok(Started { job: accepted.job, existing: accepted.existing, patience })
 }
 
 fn submit(call: &Call, arguments: &Arguments) -> Result<Submit, Fault> {
@@ -130,7 +122,12 @@ fn no_directory() -> Fault {
         .next("add the absolute path of the directory and call again; nothing was done")
 }
 
-async fn result(call: &Call, job: Job, existing: bool) -> Result<Answer, Fault> {
+/// The answer once the job has ended.
+///
+/// # Errors
+/// The store's own.
+pub(super) async fn result(call: &Call, job: Job, existing: bool) -> Result<Answer, Fault> {
+    call.tells(&job);
     let view = call.engine().view(job).await?;
     let id = view.job.id;
     let status = match output::read(call, &id.to_string(), Wanted::Tail(TAIL_LINES), TAIL_BYTES, Duration::ZERO).await {
@@ -147,9 +144,14 @@ async fn result(call: &Call, job: Job, existing: bool) -> Result<Answer, Fault> 
     Ok(Answer::new(&status, status.text(&view))?.marked_by(&view.job))
 }
 
-async fn handle(call: &Call, job: Job, existing: bool) -> Result<Answer, Fault> {
+/// The answer while the job goes on.
+///
+/// # Errors
+/// The store's own.
+pub(super) async fn handle(call: &Call, job: Job, existing: bool) -> Result<Answer, Fault> {
+    call.tells(&job);
     let view = call.engine().view(job).await?;
-    let next = next::wait(&[view.job.id], &next::fresh_cursor(call), view.poll_after);
+    let next = next::wait(call, &[view.job.id], &next::fresh_cursor(call), view.poll_after);
     let status = JobStatus::new(&view, next).existing(existing);
     let text = format!("{}\nThe job goes on by itself; nothing is lost if you wait no longer.", status.text(&view));
     Ok(Answer::new(&status, text)?.linked(&view.job))

@@ -1,0 +1,186 @@
+//! What legacy sessions have beside single answers: streams that survive a lost connection, a stream of their own, an
+//! end, and batches. Source: MCP 2025-03-26 and 2025-11-25, transports.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::stream::unfold;
+use longshore_domain::Grant;
+use longshore_engine::Engine;
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use super::headers::{self, Accepted};
+use super::replay::{Kind, Opening, Place, Reader, Source};
+use super::{Exchange, NOTIFICATIONS_MAX, STREAM_AFTER, json, refused, stream};
+use crate::server::connection::Connection;
+use crate::server::{Begun, Server, Sink};
+use crate::wire::{ErrorCode, LegacyVersion, MODERN, Reply, batch};
+
+/// A client that lost a stream comes back after this long.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What a request without a message needs.
+struct Visit {
+    exchange: Exchange,
+    connection: Connection,
+    scope: Arc<str>,
+}
+
+impl Visit {
+    /// A visit of a session, if it is one.
+    fn new(server: Server, grant: Option<Extension<Grant>>, headers: HeaderMap) -> Result<Self, Box<Response>> {
+        let grant = super::agent(grant)?;
+        if headers::text(&headers, headers::PROTOCOL_VERSION) == Some(MODERN) {
+            return Err(Box::new(super::only("POST")));
+        }
+        let exchange = Exchange { server, grant, headers };
+        let connection = exchange
+            .legacy_connection(false)
+            .map_err(|(status, error)| Box::new(json(status, Reply::failed(None, error))))?;
+        match connection.origin().scope.clone() {
+            Some(scope) => Ok(Self { exchange, connection, scope }),
+            // Without a session there is nothing to tell, and nothing to end.
+            None => Err(Box::new(super::only("POST"))),
+        }
+    }
+}
+
+/// `GET`: the session's own stream, or one that was lost.
+pub(super) async fn listen(
+    State(server): State<Server>,
+    grant: Option<Extension<Grant>>,
+    headers: HeaderMap,
+) -> Response {
+    let visit = match Visit::new(server, grant, headers) {
+        Ok(visit) => visit,
+        Err(refusal) => return *refusal,
+    };
+    let Exchange { server, headers, .. } = &visit.exchange;
+    if !Accepted::of(headers).events {
+        let error = "the stream is text/event-stream, which the Accept header does not allow";
+        return refused(StatusCode::NOT_ACCEPTABLE, ErrorCode::InvalidRequest, error);
+    }
+    let place = headers::text(headers, headers::LAST_EVENT_ID).map(Place::parse);
+    let resumed = match &place {
+        Some(Some(place)) => server.streams().resume(&visit.scope, place),
+        _ => None,
+    };
+    match (resumed, place) {
+        (Some(reader), _) => streamed(reader, primes(&visit.connection)),
+        (None, Some(Some(Place { kind: Kind::Answer, .. }) | None)) => {
+            let error = "that stream is not kept any more: send the request again; its job, if any, goes on";
+            refused(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, error)
+        }
+        (None, _) => {
+            let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
+            let reader = server.streams().begin(&visit.scope, notifications, Source::Standing(until(server.engine())));
+            let caller = visit.connection.caller();
+            server.sessions().listen(&visit.scope, &caller, server.engine(), Sink::new(sender));
+            streamed(reader, primes(&visit.connection))
+        }
+    }
+}
+
+/// A stream without an answer ends with the daemon.
+fn until(engine: &Engine) -> BoxFuture<'static, ()> {
+    let engine = engine.clone();
+    Box::pin(async move { engine.draining().await })
+}
+
+/// `DELETE`: the end of a session. This process remembers it; the token itself cannot be taken back.
+pub(super) async fn end(State(server): State<Server>, grant: Option<Extension<Grant>>, headers: HeaderMap) -> Response {
+    match Visit::new(server, grant, headers) {
+        Ok(visit) => {
+            let server = &visit.exchange.server;
+            server.sessions().end(&visit.scope);
+            server.streams().end(&visit.scope);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(refusal) => *refusal,
+    }
+}
+
+/// Whether a client of that version understands an event without data.
+fn primes(connection: &Connection) -> bool {
+    connection.handshake().is_some_and(|handshake| handshake.version >= LegacyVersion::V2025_11_25)
+}
+
+fn streamed(reader: Reader, primes: bool) -> Response {
+    // The first event names the place, so that even a stream that is lost at once can be gone on with.
+    let first = primes.then(|| Event::default().id(reader.place()).retry(RETRY).data(""));
+    let events = unfold((first, reader), |(mut first, mut reader)| async move {
+        if let Some(first) = first.take() {
+            return Some((Ok::<_, Infallible>(first), (None, reader)));
+        }
+        let message = reader.next().await?;
+        let event = Event::default().event("message").id(reader.place()).data(&*message);
+        Some((Ok(event), (None, reader)))
+    });
+    stream::unbuffered(Sse::new(events))
+}
+
+/// Answers a request of a session: by JSON if it has no more to say than its answer, and soon.
+pub(super) async fn answered(
+    server: &Server,
+    connection: &Connection,
+    scope: &Arc<str>,
+    answer: BoxFuture<'static, Option<Reply>>,
+    notifications: mpsc::Receiver<String>,
+) -> Response {
+    let reader = server.streams().begin(scope, notifications, Source::Answer(answer));
+    match tokio::time::timeout(STREAM_AFTER, reader.opening()).await {
+        Ok(Opening::Answer(message)) => {
+            server.streams().forget(&reader);
+            (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], message.to_string()).into_response()
+        }
+        Ok(Opening::Nothing) => {
+            server.streams().forget(&reader);
+            super::nothing()
+        }
+        Ok(Opening::Stream) | Err(_) => streamed(reader, primes(connection)),
+    }
+}
+
+impl Exchange {
+    /// Answers a body that is no single message, if it is a batch and the session is of the version that has batches.
+    pub(super) async fn batch(&self, bytes: &[u8]) -> Option<Response> {
+        let messages = batch(bytes)?;
+        let connection = self.legacy_connection(false).ok()?;
+        let scope = connection.origin().scope.clone()?;
+        connection.handshake().filter(|handshake| handshake.version == LegacyVersion::V2025_03_26)?;
+        Some(match messages {
+            Ok(messages) => self.batched(&connection, &scope, &messages).await,
+            Err(error) => json(StatusCode::BAD_REQUEST, Reply::failed(None, error)),
+        })
+    }
+
+    async fn batched(&self, connection: &Connection, scope: &Arc<str>, messages: &[&RawValue]) -> Response {
+        let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
+        let sink = if Accepted::of(&self.headers).events { Sink::new(sender) } else { Sink::none() };
+        let begin = |message: &&RawValue| -> Option<BoxFuture<'static, Option<Reply>>> {
+            match self.server.begin_in_batch(connection, message.get().as_bytes(), &sink) {
+                Begun::Nothing => None,
+                Begun::Done(reply) => Some(Box::pin(async { Some(reply) })),
+                Begun::Pending(answer) | Begun::Open(answer) => Some(answer),
+            }
+        };
+        let answers: Vec<_> = messages.iter().filter_map(begin).collect();
+        drop(sink);
+        if answers.is_empty() {
+            return StatusCode::ACCEPTED.into_response();
+        }
+        let all = Box::pin(async {
+            let replies = join_all(answers).await.into_iter().flatten().map(|reply| reply.message);
+            Some(Reply::of_batch(&replies.collect::<Vec<_>>()))
+        });
+        answered(&self.server, connection, scope, all, notifications).await
+    }
+}

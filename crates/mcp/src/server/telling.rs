@@ -1,0 +1,104 @@
+//! What a client wants to be told: `resources/subscribe`, `resources/unsubscribe`, `logging/setLevel`, and log messages.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use super::call::Call;
+use super::resources;
+use super::sessions::message;
+use crate::wire::{Era, ErrorCode, Level, ResultBody, RpcError, notification};
+
+#[derive(Deserialize)]
+struct Subscribed<'a> {
+    #[serde(borrow)]
+    uri: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct SetLevel {
+    level: Level,
+}
+
+fn params<'a, T: Deserialize<'a>>(call: &'a Call) -> Result<T, RpcError> {
+    serde_json::from_str(call.params.as_deref().map_or("{}", RawValue::get))
+        .map_err(|error| RpcError::new(ErrorCode::InvalidParams, format!("`params`: {error}")))
+}
+
+fn scope(call: &Call) -> Result<&Arc<str>, RpcError> {
+    let message = "this needs a session: send initialize first, and name the session in Mcp-Session-Id";
+    call.connection.origin().scope.as_ref().ok_or_else(|| RpcError::new(ErrorCode::InvalidRequest, message))
+}
+
+fn done() -> Result<ResultBody, RpcError> {
+    ResultBody::new(&json!({}))
+}
+
+/// Answers `resources/subscribe`: an update is sent with every change of the job's state.
+///
+/// # Errors
+/// Resource not found; invalid request without a session, or with too many subscriptions.
+pub(super) async fn subscribe(call: Call) -> Result<ResultBody, RpcError> {
+    let scope = scope(&call)?;
+    let uri = params::<Subscribed<'_>>(&call)?.uri.into_owned();
+    #[cfg(feature = "fixture")]
+    let known = super::fixture::has_resource(&uri);
+    #[cfg(not(feature = "fixture"))]
+    let known = false;
+    let job = if known { None } else { Some(resources::visible_job(&call, &uri).await?) };
+    match call.server.sessions().watch(scope, &call.caller, call.engine(), uri, job) {
+        true => done(),
+        false => {
+            let message = "this session watches too many resources: unsubscribe from some";
+            Err(RpcError::new(ErrorCode::InvalidRequest, message))
+        }
+    }
+}
+
+/// Answers `resources/unsubscribe`; what is not watched is as it should be.
+///
+/// # Errors
+/// Invalid request without a session.
+pub(super) fn unsubscribe(call: &Call) -> Result<ResultBody, RpcError> {
+    let uri = params::<Subscribed<'_>>(call)?.uri;
+    call.server.sessions().unwatch(scope(call)?, &uri);
+    done()
+}
+
+/// Answers `logging/setLevel`: from now on a line is sent when a job of the session's conversation ends.
+///
+/// # Errors
+/// Invalid params for a level that does not exist; invalid request without a session.
+pub(super) fn set_level(call: &Call) -> Result<ResultBody, RpcError> {
+    let level = params::<SetLevel>(call)?.level;
+    call.server.sessions().set_level(scope(call)?, &call.caller, call.engine(), level);
+    done()
+}
+
+impl Call {
+    /// Whether the client wants log messages of that level for this request: a modern one says so in the request, a
+    /// legacy one gets them unless its session set a graver level.
+    pub(crate) fn wants_log(&self, level: Level) -> bool {
+        let least = match self.era {
+            Era::Modern => self.log_level,
+            Era::Legacy(_) => {
+                let scope = self.connection.origin().scope.as_ref();
+                scope.map(|scope| self.server.sessions().level(scope).unwrap_or(Level::Info))
+            }
+        };
+        least.is_some_and(|least| level >= least)
+    }
+
+    /// Sends a log message that belongs to this request, if the client wants it.
+    pub(crate) fn log(&self, level: Level, logger: &str, data: &Value) {
+        if !self.wants_log(level) {
+            return;
+        }
+        if let Ok(params) = to_raw_value(&message(level, logger, data)) {
+            self.sink.offer(notification("notifications/message", &params));
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Legacy sessions over HTTP: their own stream, streams that are gone on with, questions, batches, an end.
+
+use axum::Extension;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use longshore_domain::{Grant, Principal};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::kit::{Kit, LIMIT, job_of, modern_meta};
+
+/// A client with a session.
+struct Visitor<'a> {
+    kit: &'a Kit,
+    session: String,
+    version: &'static str,
+}
+
+impl<'a> Visitor<'a> {
+    async fn new(kit: &'a Kit, version: &'static str) -> Self {
+        let mut visitor = Self { kit, session: String::new(), version };
+        let client = json!({ "name": "test", "version": "1" });
+        let params = json!({ "protocolVersion": version, "capabilities": { "elicitation": {} }, "clientInfo": client });
+        let response = visitor.post(&message(0, "initialize", params)).await;
+        visitor.session = response.headers()["mcp-session-id"].to_str().unwrap().to_owned();
+        visitor
+    }
+
+    async fn send(&self, method: &str, headers: &[(&str, &str)], body: String) -> Response {
+        let mut request = Request::builder().method(method).uri("/mcp");
+        request = request.header("accept", "application/json, text/event-stream");
+        if !self.session.is_empty() {
+            request = request.header("mcp-session-id", &self.session).header("mcp-protocol-version", self.version);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let router =
+            longshore_mcp::http::router(self.kit.server.clone()).layer(Extension(Grant::whole(Principal::owner())));
+        router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
+    }
+
+    async fn post(&self, body: &Value) -> Response {
+        self.send("POST", &[], body.to_string()).await
+    }
+
+    async fn call(&self, name: &str, arguments: Value) -> Value {
+        let params = json!({ "name": name, "arguments": arguments });
+        let body = self.post(&message(1, "tools/call", params)).await.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice::<Value>(&body).unwrap()["result"].take()
+    }
+}
+
+fn message(id: u32, method: &str, params: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
+}
+
+/// A stream of events.
+struct Events {
+    headers: HeaderMap,
+    body: Body,
+    text: String,
+}
+
+impl Events {
+    fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        assert_eq!(parts.headers["content-type"], "text/event-stream");
+        Self { headers: parts.headers, body, text: String::new() }
+    }
+
+    /// Id and data of the next event; nothing at the end.
+    async fn next(&mut self) -> Option<(String, String)> {
+        while !self.text.contains("\n\n") {
+            let frame = tokio::time::timeout(LIMIT, self.body.frame()).await.unwrap()?.unwrap();
+            self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
+        }
+        let (event, rest) = self.text.split_once("\n\n").unwrap();
+        let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+        let found = (field("id: "), field("data: "));
+        self.text = rest.to_owned();
+        Some(found)
+    }
+
+    async fn message(&mut self) -> (String, Value) {
+        let (id, data) = self.next().await.unwrap();
+        (id, serde_json::from_str(&data).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn a_lost_stream_is_gone_on_with_and_gave_nothing_up() {
+    let kit = Kit::new().await;
+    let visitor = Visitor::new(&kit, "2025-11-25").await;
+    let gate = kit.gate();
+    let line = format!("echo 40%; {}", gate.line());
+    let mut call = message(2, "tools/call", json!({ "name": "run" }));
+    call["params"]["arguments"] = json!({ "command": line, "shell": true, "cwd": kit.path() });
+    call["params"]["_meta"] = json!({ "progressToken": 5 });
+    let mut events = Events::of(visitor.post(&call).await);
+    assert_eq!(events.headers["x-accel-buffering"], "no");
+    let (primed, data) = events.next().await.unwrap();
+    assert_eq!((primed.ends_with(".0"), data.as_str()), (true, ""));
+    let (place, progress) = events.message().await;
+    assert_eq!(progress["method"], "notifications/progress");
+    drop(events);
+    gate.open().await;
+    let mut again = Events::of(visitor.send("GET", &[("last-event-id", &place)], String::new()).await);
+    assert_eq!(again.next().await.unwrap().0, place);
+    let mut last = again.message().await.1;
+    while last["method"].is_string() {
+        last = again.message().await.1;
+    }
+    assert_eq!(last["result"]["structuredContent"]["outcome"]["status"], "succeeded");
+    assert!(again.next().await.is_none());
+    let other = Visitor::new(&kit, "2025-11-25").await;
+    for (visitor, place) in [(&other, place.as_str()), (&visitor, "a00.1"), (&visitor, "nonsense")] {
+        let refused = visitor.send("GET", &[("last-event-id", place)], String::new()).await;
+        assert_eq!(refused.status(), 400, "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_asked_and_told_on_its_streams() {
+    let kit = Kit::new().await;
+    let visitor = Visitor::new(&kit, "2025-06-18").await;
+    let mut jobs = vec![];
+    for _ in 0..2 {
+        jobs.push(job_of(&visitor.call("run", json!({ "command": ["false"], "cwd": kit.path() })).await));
+    }
+    let mut events = Events::of(visitor.post(&message(3, "prompts/get", json!({ "name": "explain" }))).await);
+    let question = events.message().await.1;
+    assert_eq!(question["method"], "elicitation/create");
+    let content = json!({ "action": "accept", "content": { "job": jobs[0] } });
+    let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": content });
+    let other = Visitor::new(&kit, "2025-06-18").await;
+    assert_eq!(other.post(&answer).await.status(), 202, "of another session: ignored");
+    assert_eq!(visitor.post(&answer).await.status(), 202);
+    let (_, answered) = events.message().await;
+    assert!(answered["result"].to_string().contains(&jobs[0]), "{answered}");
+
+    let gate = kit.gate();
+    let waiting = json!({ "command": gate.line(), "shell": true, "background": true, "cwd": kit.path() });
+    let job = job_of(&visitor.call("run", waiting).await);
+    kit.speaks(&job).await;
+    let uri = format!("longshore://jobs/{job}");
+    visitor.post(&message(4, "resources/subscribe", json!({ "uri": uri }))).await;
+    let mut own = Events::of(visitor.send("GET", &[], String::new()).await);
+    gate.open().await;
+    let (_, told) = own.message().await;
+    assert_eq!((&told["method"], &told["params"]["uri"]), (&json!("notifications/resources/updated"), &json!(uri)));
+}
+
+#[tokio::test]
+async fn an_ended_session_is_unknown_and_its_streams_end() {
+    let kit = Kit::new().await;
+    let visitor = Visitor::new(&kit, "2025-11-25").await;
+    let mut own = Events::of(visitor.send("GET", &[], String::new()).await);
+    own.next().await.unwrap();
+    let modern = Visitor { kit: &kit, session: visitor.session.clone(), version: "2026-07-28" };
+    for method in ["GET", "DELETE"] {
+        assert_eq!(modern.send(method, &[], String::new()).await.status(), 405);
+    }
+    assert_eq!(visitor.send("DELETE", &[], String::new()).await.status(), 204);
+    assert!(own.next().await.is_none());
+    for method in ["DELETE", "GET", "POST"] {
+        let gone = visitor.send(method, &[], message(1, "ping", json!({})).to_string()).await;
+        assert_eq!(gone.status(), 404, "{method}");
+    }
+}
+
+#[tokio::test]
+async fn batches_are_for_the_version_that_has_them() {
+    let kit = Kit::new().await;
+    let batch = json!([
+        message(1, "ping", json!({})),
+        { "jsonrpc": "2.0", "method": "notifications/initialized" },
+        message(2, "tools/call", json!({ "name": "job_list", "arguments": {} })),
+        message(3, "initialize", json!({})),
+        7,
+        message(4, "tools/list", json!({ "_meta": modern_meta() })),
+    ]);
+    let answers = |response: Response| async {
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    let visitor = Visitor::new(&kit, "2025-03-26").await;
+    let (status, found) = answers(visitor.post(&batch).await).await;
+    assert_eq!(status, 200);
+    let ids: Vec<&Value> = found.as_array().unwrap().iter().map(|answer| &answer["id"]).collect();
+    assert_eq!(ids, [&json!(1), &json!(2), &json!(3), &Value::Null, &json!(4)]);
+    for refused in [2, 4] {
+        assert_eq!(found[refused]["error"]["code"], -32600);
+    }
+    assert_eq!(answers(visitor.post(&json!([])).await).await.0, 400);
+    let notifications = json!([{ "jsonrpc": "2.0", "method": "notifications/initialized" }]);
+    assert_eq!(visitor.post(&notifications).await.status(), 202);
+    let later = Visitor::new(&kit, "2025-06-18").await;
+    let (status, refused) = answers(later.post(&batch).await).await;
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!(-32600)));
+
+    let mut client = kit.bridge("b1").await;
+    client.shake_hands("2025-03-26").await;
+    client.say(&json!([message(1, "ping", json!({})), message(2, "ping", json!({}))])).await;
+    assert_eq!((client.hear().await["id"].clone(), client.hear().await["id"].clone()), (json!(1), json!(2)));
+}

@@ -1,0 +1,100 @@
+//! What the command line says: whom to check, as whom, and with which hooks.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+
+/// Checks how an MCP server does tasks, both generations, from outside.
+///
+/// Drives the tools of the official conformance fixture. A line that needs a tool or a hook that is not there is
+/// reported as not run, never as passed.
+#[derive(Parser, Debug)]
+pub struct Options {
+    /// Endpoint over HTTP, as `http://host:port/path`.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Command that serves on its standard input and output; run by `sh -c`.
+    #[arg(long)]
+    pub(crate) command: Option<String>,
+    /// A header of every HTTP request, as `Name: value`; may be repeated.
+    #[arg(long = "header", value_name = "HEADER")]
+    pub(crate) headers: Vec<String>,
+    /// The same for a second owner, who must not see what the first one has.
+    #[arg(long = "second-header", value_name = "HEADER")]
+    pub(crate) second_headers: Vec<String>,
+    /// Only checks whose id begins so; may be repeated.
+    #[arg(long = "scenario", value_name = "PREFIX")]
+    pub(crate) scenarios: Vec<String>,
+    /// Lists the checks and ends.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Also writes the report to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Ids that are known to fail, one in a line; one that no longer fails is a failure too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) expected_failures: Option<PathBuf>,
+    /// Shell command that kills the server at once (`kill -9`), without any goodbye.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) kill: Option<String>,
+    /// Shell command that stops the server in good order.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) stop: Option<String>,
+    /// Shell command that starts the server again; returns when it serves.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) start: Option<String>,
+    /// Shell command that prints a number which changes with every write to the server's store.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) writes: Option<String>,
+    /// Key of `params._meta` that carries an idempotency key.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) key_meta: Option<String>,
+    /// Shell command that drives the reference client and prints its findings; see tests/pack/README.md.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) reference_client: Option<String>,
+    /// Tasks of the poll storm.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) storm: usize,
+    /// Cancellations that race with the end of their task.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) races: usize,
+    /// Rounds of `kill -9`.
+    #[arg(long, default_value_t = 10)]
+    pub(crate) kills: usize,
+    /// Seconds of work that outlive one leg of a continued call.
+    #[arg(long, default_value_t = 3.0)]
+    pub(crate) beyond_leg: f64,
+    /// Seconds of work that outlive every leg of a continued call, so that the last one names the job.
+    #[arg(long)]
+    pub(crate) beyond_legs: Option<f64>,
+    /// Seconds until silence counts as a failure.
+    #[arg(long, default_value_t = 30)]
+    pub(crate) timeout: u64,
+}
+
+impl Options {
+    /// How long silence may last.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+
+    pub(crate) fn owner(&self) -> Result<Vec<(String, String)>> {
+        self.headers.iter().map(|line| header(line)).collect()
+    }
+
+    pub(crate) fn second_owner(&self) -> Result<Vec<(String, String)>> {
+        self.second_headers.iter().map(|line| header(line)).collect()
+    }
+
+    pub(crate) fn complete(&self) -> Result<()> {
+        ensure!(self.list || self.url.is_some() || self.command.is_some(), "give --url, --command or both");
+        Ok(())
+    }
+}
+
+fn header(line: &str) -> Result<(String, String)> {
+    let (name, value) = line.split_once(':').with_context(|| format!("`{line}` is no header: write `Name: value`"))?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
+}
