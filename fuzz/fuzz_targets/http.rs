@@ -1,0 +1,3 @@
+#![no_main]
+
+longshore_fuzz::target!(http);
