@@ -64,7 +64,7 @@ async fn unless_closing<T>(inner: &Inner, following: impl Future<Output = T>) ->
 
 /// Makes the end durable, then removes the traces that proved it. Returns the job that takes over the slot.
 async fn conclude(inner: &Arc<Inner>, job: &Job, ending: Ending<'_>) -> Option<ClaimedJob> {
-    let Ending { event, starting, pause } = ending;
+    let Ending { event, starting, shim, pause } = ending;
     if pause {
         tokio::select! {
             () = tokio::time::sleep(SPAWN_PAUSE) => {}
@@ -81,6 +81,7 @@ async fn conclude(inner: &Arc<Inner>, job: &Job, ending: Ending<'_>) -> Option<C
     if stored && job.kind == JobKind::Command {
         process::forget(&inner.settings.run_dir, job.number, job.attempt);
     }
+    drop(shim);
     inner.hub.tell(job.id);
     claimed.pop()
 }

@@ -94,7 +94,9 @@ async fn follow_link<'a>(inner: &'a Arc<Inner>, job: &'a Job, mut link: ShimLink
             }
             Some(ShimReport::Started { .. }) => {}
             Some(ShimReport::Output { progress, .. }) => inner.progressed(job.id, progress),
-            Some(ShimReport::Ended(report)) => return Ending { starting, ..Ending::seen(job, report) },
+            Some(ShimReport::Ended(report)) => {
+                return Ending { starting, shim: Some(link), ..Ending::seen(job, report) };
+            }
             None => {
                 if let Some(starting) = starting {
                     starting.await;

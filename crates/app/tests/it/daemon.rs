@@ -103,12 +103,23 @@ fn homes_have_daemons_of_their_own() {
     one.run(&["run", "--name", "only here", "--", "true"]).ok();
     assert_ne!(one.daemon()["listen"], two.daemon()["listen"]);
     assert_eq!(two.run(&["ls", "--json"]).ok().text(), "");
-    let listen = one.daemon()["listen"].clone();
-    one.run(&["down"]).ok();
-    assert_eq!(one.daemon()["listen"], listen, "the port is remembered");
-    one.run(&["down"]).ok();
+}
+
+#[test]
+fn the_port_is_remembered_and_given_up_when_it_is_taken() {
+    let home = Home::new();
+    let port = |listen: &serde_json::Value| listen.as_str().unwrap().rsplit(':').next().unwrap().to_owned();
+    let first = port(&home.daemon()["listen"]);
+    assert_eq!(std::fs::read_to_string(home.path("port")).unwrap().trim(), first);
+    home.run(&["down"]).ok();
+    // One that no system gives to whoever asks for any, as other tests do meanwhile.
+    let free = (20_000..30_000).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap().to_string();
+    std::fs::write(home.path("port"), &free).unwrap();
+    let listen = home.daemon()["listen"].clone();
+    assert_eq!(port(&listen), free);
+    home.run(&["down"]).ok();
     let _taken = TcpListener::bind(listen.as_str().unwrap()).unwrap();
-    assert_ne!(one.daemon()["listen"], listen, "and given up when it is taken");
+    assert_ne!(home.daemon()["listen"], listen);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode, fchmod, unlinkat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::command::{self, Output, RunningCommand, StartError};
-use super::conclude::conclude;
+use super::conclude::Conclusion;
 use super::ending::{Due, Ending};
 use super::news::{Audience, News};
 use super::peers::Peers;
@@ -85,7 +85,7 @@ fn listen_at(name: &str) -> io::Result<OwnedFd> {
     Ok(listener)
 }
 
-fn begin(plan: AttemptPlan, mut peers: Peers, listener: OwnedFd, wake: OwnedFd, place: &Place) {
+fn begin(plan: AttemptPlan, peers: Peers, listener: OwnedFd, wake: OwnedFd, place: &Place) {
     let (at, started) = (wall(), steady());
     match command::start(&plan, place.cgroups.as_deref()) {
         Ok(command) => {
@@ -106,7 +106,7 @@ fn begin(plan: AttemptPlan, mut peers: Peers, listener: OwnedFd, wake: OwnedFd, 
                 ..AttemptReport::default()
             };
             let greeting = to_line(&FromShim::Hello(hello(&plan)));
-            conclude(place, &plan, &mut peers, &listener, greeting, &report);
+            Conclusion { place, plan: &plan, peers, listener: &listener, greeting }.conclude(&report);
         }
     }
 }
@@ -186,11 +186,11 @@ impl Attempt {
             self.turn();
         }
         let greeting = self.greeting();
-        let Self { plan, mut peers, listener, leaf, recorder, ending, outputs, start, has_children, end, .. } = self;
+        let Self { plan, peers, listener, leaf, recorder, ending, outputs, start, has_children, end, .. } = self;
         let report = report(start, end, &ending, recorder.finish(!outputs.is_empty()));
         let report = AttemptReport { leftovers: ending.leftovers(!has_children), ..report };
         leaf.into_iter().for_each(super::cgroup::Leaf::remove);
-        conclude(place, &plan, &mut peers, &listener, greeting, &report);
+        Conclusion { place, plan: &plan, peers, listener: &listener, greeting }.conclude(&report);
     }
 
     fn is_over(&self) -> bool {

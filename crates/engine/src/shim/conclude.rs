@@ -1,19 +1,21 @@
-//! The last steps of a shim: the durable record, then the news, then nothing is left of it.
+//! The last steps of a shim: the news of the end, the record of it unless a daemon stores it, then nothing is left.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use longshore_domain::job::AttemptReport;
 use rustix::event::PollFlags;
-use rustix::fs::{AtFlags, accessat, unlinkat};
+use rustix::fs::{Access, AtFlags, accessat, unlinkat};
 
 use super::attempt::Place;
 use super::peers::Peers;
 use super::record;
 use super::time::{Steady, steady};
 use super::watch::wait;
-use super::wire::{AttemptPlan, FromShim, socket_name, to_line};
+use super::wire::{AttemptPlan, FromShim, record_name, socket_name, to_line};
 
+/// How long a connected daemon may take to store the end before the shim makes it durable itself.
+const STORE_PATIENCE: Duration = Duration::from_millis(500);
 /// How long to try to write the record, on a full disk say.
 const TRY_FOR: Duration = Duration::from_secs(600);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -21,51 +23,83 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How long a daemon may leave the last message unread before the shim goes; the record tells it all.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
-/// Makes the end durable and tells it. Daemons hear of it before it is durable only if the disk refuses.
-pub(super) fn conclude(
-    place: &Place,
-    plan: &AttemptPlan,
-    peers: &mut Peers,
-    listener: &OwnedFd,
-    mut greeting: Vec<u8>,
-    report: &AttemptReport,
-) {
-    let ended = to_line(&FromShim::Ended(report.clone()));
-    let name = socket_name(plan.number, plan.attempt);
-    let mut written = record::write(&place.run_dir, plan, report).is_ok();
-    peers.tell_all(&ended);
-    greeting.extend_from_slice(&ended);
-    let give_up_at = steady() + TRY_FOR;
-    let mut pause = PAUSE_MIN;
-    while !written && steady() < give_up_at && !is_settled(place, &name) {
-        serve(peers, listener, &greeting, steady() + pause);
-        pause = (pause * 2).min(PAUSE_MAX);
-        written = record::write(&place.run_dir, plan, report).is_ok();
-    }
-    if written {
-        // Gone already if the daemon was quick.
-        unlinkat(&place.run_dir, &name, AtFlags::empty()).ok();
-    }
-    peers.flush(FLUSH_PATIENCE);
+/// A shim whose attempt is over.
+pub(super) struct Conclusion<'a> {
+    pub(super) place: &'a Place,
+    pub(super) plan: &'a AttemptPlan,
+    pub(super) peers: Peers,
+    pub(super) listener: &'a OwnedFd,
+    /// What somebody who connects is told first.
+    pub(super) greeting: Vec<u8>,
 }
 
-/// Whether a daemon has taken over the end and removed the traces.
-fn is_settled(place: &Place, name: &str) -> bool {
-    use rustix::fs::Access;
-    accessat(&place.run_dir, name, Access::EXISTS, AtFlags::empty()) == Err(rustix::io::Errno::NOENT)
-}
+impl Conclusion<'_> {
+    /// Tells the end, and returns once it is durable: stored by a daemon, which then removes the socket, or on record.
+    ///
+    /// A daemon that is connected and quick saves the record and its syncs. One that goes away, or takes too long, does
+    /// not: nothing but a power cut can then lose the end.
+    pub(super) fn conclude(mut self, report: &AttemptReport) {
+        let ended = to_line(&FromShim::Ended(report.clone()));
+        self.peers.tell_all(&ended);
+        self.greeting.extend_from_slice(&ended);
+        let until = steady() + STORE_PATIENCE;
+        while !self.peers.is_empty() && steady() < until && !self.is_stored() {
+            self.turn(until);
+        }
+        if !self.is_stored() {
+            self.put_on_record(report);
+            self.peers.flush(FLUSH_PATIENCE);
+        }
+    }
 
-/// Stays connectable for a while.
-fn serve(peers: &mut Peers, listener: &OwnedFd, greeting: &[u8], until: Steady) {
-    while steady() < until {
-        let mut interests = vec![(listener.as_fd(), PollFlags::IN)];
-        interests.extend(peers.interests());
+    fn put_on_record(&mut self, report: &AttemptReport) {
+        let give_up_at = steady() + TRY_FOR;
+        let mut pause = PAUSE_MIN;
+        while record::write(&self.place.run_dir, self.plan, report).is_err() {
+            self.serve(steady() + pause);
+            pause = (pause * 2).min(PAUSE_MAX);
+            if self.is_stored() || steady() >= give_up_at {
+                return;
+            }
+        }
+        if self.is_stored() {
+            // The daemon looked for a record to remove before this one was there.
+            self.remove(&record_name(self.plan.number, self.plan.attempt));
+        }
+        self.remove(&self.socket());
+    }
+
+    /// Whether a daemon has stored the end and removed the traces.
+    fn is_stored(&self) -> bool {
+        let found = accessat(&self.place.run_dir, self.socket(), Access::EXISTS, AtFlags::empty());
+        found == Err(rustix::io::Errno::NOENT)
+    }
+
+    fn socket(&self) -> String {
+        socket_name(self.plan.number, self.plan.attempt)
+    }
+
+    fn remove(&self, name: &str) {
+        unlinkat(&self.place.run_dir, name, AtFlags::empty()).ok();
+    }
+
+    /// Stays connectable for a while.
+    fn serve(&mut self, until: Steady) {
+        while steady() < until {
+            self.turn(until);
+        }
+    }
+
+    /// Sleeps until somebody connects, says something or goes, and sees to it.
+    fn turn(&mut self, until: Steady) {
+        let mut interests = vec![(self.listener.as_fd(), PollFlags::IN)];
+        interests.extend(self.peers.interests());
         let ready = wait(&interests, Some(until));
         if ready.iter().skip(1).any(|flags| !flags.is_empty()) {
-            peers.exchange();
+            self.peers.exchange();
         }
         if ready.first().is_some_and(|flags| !flags.is_empty()) {
-            peers.accept(listener, greeting);
+            self.peers.accept(self.listener, &self.greeting);
         }
     }
 }

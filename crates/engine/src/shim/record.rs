@@ -9,10 +9,6 @@ use rustix::io;
 use super::wire::{AttemptPlan, ExitRecord, RECORD_VERSION, record_name};
 
 /// Writes the record so that it is there whole, or not at all, whatever happens; it is durable on return.
-///
-/// It gets its name before it is synced, because the sync of the file then takes the name along on the usual file
-/// systems: one commit of the journal instead of two. A power cut in between can leave a record that is cut short,
-/// which cannot be read as one.
 pub(super) fn write(run_dir: &OwnedFd, plan: &AttemptPlan, report: &AttemptReport) -> io::Result<()> {
     let record = ExitRecord {
         version: RECORD_VERSION,
@@ -27,8 +23,8 @@ pub(super) fn write(run_dir: &OwnedFd, plan: &AttemptPlan, report: &AttemptRepor
     let name = record_name(plan.number, plan.attempt);
     let temporary = format!("{name}.tmp");
     let result = write_file(run_dir, &temporary, &bytes).and_then(|file| {
-        renameat(run_dir, &temporary, run_dir, &name)?;
         fsync(&file)?;
+        renameat(run_dir, &temporary, run_dir, &name)?;
         fsync(run_dir)
     });
     if result.is_err() {

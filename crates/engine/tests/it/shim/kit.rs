@@ -9,7 +9,9 @@ use std::time::Duration;
 use longshore_domain::job::{AttemptReport, CommandLimits, CommandSpec, Deadlines, OutputMode, ProcessIdentity};
 use longshore_domain::{AttemptNumber, JobId, JobNumber, Nonce, Timestamp};
 use longshore_engine::process::output::OutputFile;
-use longshore_engine::process::{AttemptPlan, Found, ShimLink, ShimReport, Spawner, SpawnerOptions, look_up};
+use longshore_engine::process::{
+    AttemptPlan, Found, ShimLink, ShimReport, Spawner, SpawnerOptions, exit_record, look_up,
+};
 use longshore_testkit::ShimsEnd;
 
 /// Longer than anything here takes unless it hangs.
@@ -126,6 +128,19 @@ pub(super) async fn ended(link: &mut ShimLink) -> AttemptReport {
             return report;
         }
     }
+}
+
+/// Waits until the shim has put the end on record.
+pub(super) async fn recorded(run_dir: &std::path::Path, plan: &AttemptPlan) -> AttemptReport {
+    within(async {
+        loop {
+            if let Some(report) = exit_record(run_dir, plan.number, plan.attempt, plan.nonce).await {
+                return report;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }
 
 pub(super) async fn started(link: &mut ShimLink) -> ProcessIdentity {

@@ -3,7 +3,7 @@
 use longshore_engine::process::{Found, ShimReport, Spawner, exit_record, forget, kill_leftovers};
 use rustix::process::Signal;
 
-use super::kit::{Kit, ended, gone, kill, lives, options, parent, printed, started, within};
+use super::kit::{Kit, ended, gone, kill, lives, options, parent, printed, recorded, started, within};
 
 #[tokio::test]
 async fn a_daemon_that_comes_back_gets_the_rest_and_the_report() {
@@ -24,7 +24,8 @@ async fn a_daemon_that_comes_back_gets_the_rest_and_the_report() {
     std::fs::write(folder.join("gate"), "go\n").unwrap();
     let report = ended(&mut link).await;
     assert_eq!((report.exit_code, report.output.bytes), (Some(9), 13));
-    assert_eq!(exit_record(&run_dir, plan.number, plan.attempt, plan.nonce).await, Some(report));
+    drop(link);
+    assert_eq!(recorded(&run_dir, &plan).await, report);
     drop(spawner);
 }
 
@@ -105,12 +106,39 @@ async fn attempts_side_by_side_never_mix() {
     for plan in &plans {
         links.push(kit.start(plan).await);
     }
-    for (i, (plan, link)) in plans.iter().zip(&mut links).enumerate() {
-        assert_eq!(ended(link).await.exit_code, Some(i as i32));
+    for (i, (plan, mut link)) in plans.iter().zip(links).enumerate() {
+        assert_eq!(ended(&mut link).await.exit_code, Some(i as i32));
         assert_eq!(super::kit::read_all(&plan.output_path), format!("{i}\n").repeat(5).into_bytes());
-        let record = exit_record(&kit.run_dir, plan.number, plan.attempt, plan.nonce).await.unwrap();
-        assert_eq!(record.exit_code, Some(i as i32));
+        drop(link);
+        assert_eq!(recorded(&kit.run_dir, plan).await.exit_code, Some(i as i32));
     }
+}
+
+/// Whoever hears of the end may store it, and the shim is spared the record.
+#[tokio::test]
+async fn an_end_that_is_stored_in_time_is_not_put_on_record() {
+    let kit = Kit::new().await;
+    let plan = kit.shell("mkfifo gate; echo ready; read x < gate; exit 4");
+    let mut link = kit.start(&plan).await;
+    let shim = parent(started(&mut link).await.pid);
+    link.control().follow(true);
+    printed(&mut link, 6).await;
+    std::fs::write(kit.folder.join("gate"), "go\n").unwrap();
+    ended(&mut link).await;
+    forget(&kit.run_dir, plan.number, plan.attempt);
+    drop(link);
+    gone(shim).await;
+    assert_eq!(exit_record(&kit.run_dir, plan.number, plan.attempt, plan.nonce).await, None);
+}
+
+#[tokio::test]
+async fn an_end_that_nobody_stores_in_time_is_put_on_record() {
+    let kit = Kit::new().await;
+    let plan = kit.shell("exit 4");
+    let mut link = kit.start(&plan).await;
+    let report = ended(&mut link).await;
+    assert_eq!(recorded(&kit.run_dir, &plan).await, report);
+    assert!(matches!(kit.look_up(&plan).await, Found::Ended(_)));
 }
 
 #[tokio::test]
