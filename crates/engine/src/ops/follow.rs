@@ -1,9 +1,10 @@
 //! Which jobs change, for whoever shows many of them.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use longshore_domain::fault::Fault;
+use longshore_domain::job::StateName;
 use longshore_domain::{EventSeq, JobId};
 use tokio::sync::watch;
 
@@ -19,6 +20,15 @@ pub struct Follower {
     inner: Arc<Inner>,
     after: EventSeq,
     commits: watch::Receiver<u64>,
+}
+
+/// A job that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The job.
+    pub job: JobId,
+    /// Its end is among the changes: so once for each job, however soon after an earlier change it is looked at.
+    pub ended: bool,
 }
 
 impl Engine {
@@ -39,17 +49,18 @@ impl Follower {
     ///
     /// # Errors
     /// The store's own.
-    pub async fn changed(&mut self, wanted: impl Fn(JobId) -> bool) -> Result<Vec<JobId>, Fault> {
+    pub async fn changed(&mut self, wanted: impl Fn(JobId) -> bool) -> Result<Vec<Changed>, Fault> {
         loop {
             self.commits.mark_unchanged();
             let events = self.inner.store.events(self.after, None, EVENTS_MAX).await?;
             let caught_up = events.is_empty();
             self.after = events.last().map_or(self.after, |last| last.seq);
-            let mut seen = HashSet::new();
-            let jobs = events.iter().map(|event| event.job).filter(|&job| wanted(job) && seen.insert(job));
-            let changed: Vec<JobId> = jobs.collect();
+            let mut changed = BTreeMap::new();
+            for event in events.iter().filter(|event| wanted(event.job)) {
+                *changed.entry(event.job).or_default() |= event.state == StateName::Finished;
+            }
             if !changed.is_empty() {
-                return Ok(changed);
+                return Ok(changed.into_iter().map(|(job, ended)| Changed { job, ended }).collect());
             }
             // The hub outlives its receivers, as the engine does.
             if caught_up && self.commits.changed().await.is_err() {

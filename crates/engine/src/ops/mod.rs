@@ -19,7 +19,7 @@ mod wait;
 
 pub use brief::{Brief, BriefLine, BriefSection, Briefing, TOKENS_MAX, tokens};
 pub use fixture::SubmitFixture;
-pub use follow::Follower;
+pub use follow::{Changed, Follower};
 pub use list::{JobPage, ListQuery, PAGE_MAX};
 pub use output::{OUTPUT_BYTES_MAX, OutputCursor, OutputPage, OutputQuery, OutputStart};
 pub use questions::{Answered, Answering, OpenQuestions, QuestionPage};

@@ -185,8 +185,8 @@ impl Listen<'_> {
                 changed = follower.changed(|job| self.told.contains_key(&job)) => changed,
                 () = self.call.engine().draining() => return Ok(()),
             };
-            for job in changed.map_err(|fault| resources::failed(&fault))? {
-                self.tell(job, true).await?;
+            for change in changed.map_err(|fault| resources::failed(&fault))? {
+                self.tell(change.job, true).await?;
             }
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use longshore_domain::{Job, JobId, Timestamp};
 use longshore_engine::Engine;
-use longshore_engine::ops::Caller;
+use longshore_engine::ops::{Caller, Changed};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -55,12 +55,14 @@ impl Session {
         self.sink.is_open() && (self.level.is_some() || self.watched.values().any(Option::is_some))
     }
 
-    fn tell(&self, job: &Job, now: Timestamp) {
+    fn tell(&self, job: &Job, has_ended: bool, now: Timestamp) {
         for (uri, _) in self.watched.iter().filter(|(_, watched)| **watched == Some(job.id)) {
             self.notify("notifications/resources/updated", &json!({ "uri": uri }));
         }
         let own = job.conversation.is_some() && job.conversation == self.caller.conversation;
-        let Some(success) = job.outcome().filter(|_| own).map(|outcome| outcome.is_success()) else { return };
+        let Some(success) = job.outcome().filter(|_| own && has_ended).map(|outcome| outcome.is_success()) else {
+            return;
+        };
         let level = if success { Level::Info } else { Level::Warning };
         if self.level.is_some_and(|least| level >= least) {
             self.notify("notifications/message", &message(level, JOBS_LOGGER, &ended(job, now)));
@@ -209,11 +211,11 @@ async fn follow(sessions: Sessions, scope: Arc<str>, caller: Caller, engine: Eng
     let followed: Result<(), longshore_domain::Fault> = async {
         let mut follower = engine.follow().await?;
         while sessions.is_listening(&scope) {
-            for job in follower.changed(|job| sessions.wants(&scope, job)).await? {
+            for Changed { job, ended } in follower.changed(|job| sessions.wants(&scope, job)).await? {
                 let Ok(job) = engine.find(&caller.principal, &job.to_string()).await else { continue };
                 let now = engine.clock().now();
                 if let Some(session) = sessions.lock().open.get(&scope) {
-                    session.tell(&job, now);
+                    session.tell(&job, ended, now);
                 }
             }
         }
