@@ -140,7 +140,8 @@ async fn a_narrow_queue_runs_one_job_at_a_time_by_priority() {
     let kit = Kit::new().await;
     let gate = kit.gate("gate");
     let narrow = |line: String, priority| Submit { queue: Some("narrow".into()), priority, ..shell(line) };
-    let first = kit.submit(narrow(gate.wait(), 0)).await;
+    let first = kit.submit(narrow(format!("echo runs; {}", gate.wait()), 0)).await;
+    kit.speaks(&first).await;
     let low = kit.submit(narrow("true".into(), 0)).await;
     let high = kit.submit(narrow("true".into(), 5)).await;
     let view = kit.engine.show(&owner(), &low.id.to_string()).await.unwrap();
