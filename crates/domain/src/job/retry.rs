@@ -12,9 +12,9 @@ use crate::time::millis;
 /// Allowing a second run is the submitter's statement that running twice is harmless. It therefore also covers
 /// attempts whose end nobody saw (`lost`); without it a lost attempt is never repeated (design rule 6).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct RetryPolicy {
     /// Attempts allowed after the first, 0 to 100.
-    #[serde(default)]
     pub retries_max: u32,
     /// Wait before the second attempt; doubles with each further one.
     #[serde(with = "millis", rename = "backoff_ms")]

@@ -1,6 +1,6 @@
 //! What the writer's verbs work with inside a transaction: rows, history, queues, and the memory of them.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::job::{Effect, Event, EventKind, Job, JobState, Refusal, StateName, apply};
@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::cache::JobCache;
 use super::errors::{Attempted, Trouble};
+use super::history::{History, Note};
 use super::lines::Lines;
 use super::questions;
 use super::rows::{self, JOB_COLUMNS};
@@ -23,35 +24,22 @@ pub(super) struct Desk<'c> {
     /// Limit of a queue that is named for the first time.
     pub(super) queue_concurrency: u32,
     cache: JobCache,
-    given: Given,
-}
-
-/// The highest numbers given so far.
-#[derive(Clone, Copy)]
-struct Given {
+    history: History,
+    /// How long jobs of a likeness took that succeeded in this batch.
+    learned: BTreeMap<u64, Vec<u8>>,
+    /// The highest number given to a job so far.
     job_number: u64,
-    event_seq: u64,
-}
-
-/// One line of history before it has its place.
-pub(super) struct Note {
-    pub(super) kind: EventKind,
-    pub(super) detail: Option<String>,
-}
-
-impl Note {
-    fn of(event: &Event) -> Self {
-        Self { kind: event.kind(), detail: event.detail() }
-    }
 }
 
 impl<'c> Desk<'c> {
     /// Sits down at an open database of the newest schema.
     pub(super) fn new(connection: &'c Connection, queue_concurrency: u32) -> Attempted<Self> {
         let lines = Lines::read(connection)?;
-        let given = Given::read(connection)?;
+        let history = History::read(connection)?;
+        let job_number = read_job_number(connection)?;
         let statements = Statements::prepare(connection)?;
-        Ok(Self { connection, statements, lines, queue_concurrency, cache: JobCache::default(), given })
+        let (cache, learned) = (JobCache::default(), BTreeMap::new());
+        Ok(Self { connection, statements, lines, queue_concurrency, cache, history, learned, job_number })
     }
 
     /// Opens a transaction.
@@ -61,6 +49,7 @@ impl<'c> Desk<'c> {
 
     /// Makes everything since [`Self::begin`] durable.
     pub(super) fn commit(&mut self) -> Attempted<()> {
+        self.write_gathered()?;
         Ok(self.statements.commit.execute([]).map(drop)?)
     }
 
@@ -75,21 +64,35 @@ impl<'c> Desk<'c> {
         }
         self.cache = JobCache::default();
         self.lines = Lines::read(self.connection)?;
-        self.given = Given::read(self.connection)?;
+        self.history = History::read(self.connection)?;
+        self.learned.clear();
+        self.job_number = read_job_number(self.connection)?;
+        Ok(())
+    }
+
+    /// Writes what was gathered for fewer statements: lines of history, and durations.
+    fn write_gathered(&mut self) -> Attempted<()> {
+        self.history.write(&mut self.statements.insert_events, &mut self.statements.insert_event)?;
+        for (likeness, samples) in std::mem::take(&mut self.learned) {
+            let values = params![likeness as i64, samples, -(rows::SAMPLES_BYTES_MAX as i64)];
+            self.statements.learn.execute(values)?;
+        }
         Ok(())
     }
 
     /// The number for a job that is about to be accepted.
     pub(super) fn give_number(&mut self) -> JobNumber {
-        self.given.job_number += 1;
-        JobNumber(self.given.job_number)
+        self.job_number += 1;
+        JobNumber(self.job_number)
     }
 
-    /// Notes the highest numbers given, before the rows that carry them may go.
-    pub(super) fn keep_given(&mut self) -> Attempted<()> {
+    /// Gets ready for the removal of rows: none is on its way to the table any more, and the highest numbers given are
+    /// noted apart from the rows that carry them.
+    pub(super) fn before_removal(&mut self) -> Attempted<()> {
+        self.write_gathered()?;
         self.connection
             .prepare_cached("UPDATE meta SET job_number = ?1, event_seq = ?2")?
-            .execute(params![self.given.job_number as i64, self.given.event_seq as i64])?;
+            .execute(params![self.job_number as i64, self.history.last().0 as i64])?;
         Ok(())
     }
 
@@ -133,11 +136,14 @@ impl<'c> Desk<'c> {
             return Ok(Err(Refusal::Already));
         }
         let before = Standing::of(&job);
+        let newest = self.history.newest_of(self.connection, job.number)?;
         let mut effects = job.advance(step, now);
-        self.update(&before, &job)?;
-        let seq = match note.kind {
-            EventKind::Renewed => EventSeq(self.given.event_seq),
-            _ => self.note(&job, note, now)?,
+        let seq = if note.kind == EventKind::Renewed {
+            self.update(&before, &job, newest.unwrap_or_default())?;
+            self.history.last()
+        } else {
+            self.update(&before, &job, self.history.next())?;
+            self.history.add(&job, newest, note, now)
         };
         if effects.contains(&Effect::Settle) && !self.has_dependents(job.number)? {
             effects.retain(|effect| *effect != Effect::Settle);
@@ -148,25 +154,19 @@ impl<'c> Desk<'c> {
         Ok(Ok(Change { job, seq, effects }))
     }
 
-    /// Writes a line of history about a job as it stands now.
-    pub(super) fn note(&mut self, job: &Job, note: Note, at: Timestamp) -> Attempted<EventSeq> {
-        self.given.event_seq += 1;
-        let seq = self.given.event_seq;
-        let statement = &mut self.statements.insert_event;
-        statement.raw_bind_parameter(1, seq as i64)?;
-        statement.raw_bind_parameter(2, job.number.0 as i64)?;
-        statement.raw_bind_parameter(3, at.as_millis())?;
-        statement.raw_bind_parameter(4, note.kind.as_str())?;
-        statement.raw_bind_parameter(5, job.state.name().as_str())?;
-        statement.raw_bind_parameter(6, job.attempt.0)?;
-        statement.raw_bind_parameter(7, note.detail)?;
-        statement.raw_execute()?;
-        Ok(EventSeq(seq))
+    /// Adds the first line of a new job's history. Its row must name that position as its newest line.
+    pub(super) fn begin_history(&mut self, job: &Job, at: Timestamp) -> EventSeq {
+        self.history.add(job, None, Note { kind: EventKind::Submitted, detail: None }, at)
+    }
+
+    /// Position that the next line of history will have.
+    pub(super) fn next_event(&self) -> EventSeq {
+        self.history.next()
     }
 
     /// Changes the row as little as the change demands: an index is only touched by a statement that names its
     /// columns.
-    fn update(&mut self, before: &Standing, job: &Job) -> Attempted<()> {
+    fn update(&mut self, before: &Standing, job: &Job, last_event: EventSeq) -> Attempted<()> {
         let after = Standing::of(job);
         let statement = match () {
             () if job.is_finished() => &mut self.statements.finish,
@@ -182,19 +182,18 @@ impl<'c> Desk<'c> {
         statement.raw_bind_parameter(6, job.started_at.map(Timestamp::as_millis))?;
         statement.raw_bind_parameter(7, job.changed_at.as_millis())?;
         statement.raw_bind_parameter(8, after.state.as_str())?;
+        statement.raw_bind_parameter(9, last_event.0 as i64)?;
         match &job.state {
             JobState::Finished { outcome, at } => {
-                statement.raw_bind_parameter(9, at.as_millis())?;
-                statement.raw_bind_parameter(10, outcome.status.as_str())?;
-                // An end is never a renewal: its line comes next.
-                statement.raw_bind_parameter(11, (self.given.event_seq + 1) as i64)?;
+                statement.raw_bind_parameter(10, at.as_millis())?;
+                statement.raw_bind_parameter(11, outcome.status.as_str())?;
             }
             _ => {
                 if before.due_at != after.due_at || before.phase() != after.phase() {
-                    statement.raw_bind_parameter(9, after.phase())?;
+                    statement.raw_bind_parameter(10, after.phase())?;
                 }
                 if before.due_at != after.due_at {
-                    statement.raw_bind_parameter(10, after.due_at)?;
+                    statement.raw_bind_parameter(11, after.due_at)?;
                 }
             }
         }
@@ -210,7 +209,7 @@ impl<'c> Desk<'c> {
                 Effect::Settle => {
                     self.statements.insert_outbox.execute([job.number.0 as i64])?;
                 }
-                Effect::Learn(took) => self.learn(job.likeness, *took)?,
+                Effect::Learn(took) => self.learned.entry(job.likeness).or_default().extend(rows::sample(*took)),
                 Effect::Ask(question) => questions::insert(self.connection, job, question)?,
                 Effect::Close { question, answer } => {
                     questions::close(self.connection, *question, answer.as_deref(), now)?;
@@ -224,15 +223,6 @@ impl<'c> Desk<'c> {
 
     fn has_dependents(&mut self, number: JobNumber) -> Attempted<bool> {
         Ok(self.statements.find_dependent.exists([number.0 as i64])?)
-    }
-
-    fn learn(&mut self, likeness: u64, took: Duration) -> Attempted<()> {
-        self.statements.learn.execute(params![
-            likeness as i64,
-            rows::sample(took),
-            -(rows::SAMPLES_BYTES_MAX as i64)
-        ])?;
-        Ok(())
     }
 }
 
@@ -252,14 +242,9 @@ impl Standing {
     }
 }
 
-impl Given {
-    fn read(connection: &Connection) -> rusqlite::Result<Self> {
-        let sql = "SELECT max(job_number, ifnull((SELECT max(number) FROM job), 0)), \
-                   max(event_seq, ifnull((SELECT max(seq) FROM event), 0)) FROM meta";
-        connection.query_row(sql, [], |row| {
-            Ok(Self { job_number: row.get::<_, i64>(0)? as u64, event_seq: row.get::<_, i64>(1)? as u64 })
-        })
-    }
+fn read_job_number(connection: &Connection) -> rusqlite::Result<u64> {
+    let sql = "SELECT max(job_number, ifnull((SELECT max(number) FROM job), 0)) FROM meta";
+    connection.query_row(sql, [], |row| Ok(row.get::<_, i64>(0)? as u64))
 }
 
 /// A state as its column holds it.

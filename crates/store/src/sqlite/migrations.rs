@@ -10,6 +10,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_jobs.sql", include_str!("../../migrations/sqlite/0001_jobs.sql")),
     ("0002_questions.sql", include_str!("../../migrations/sqlite/0002_questions.sql")),
     ("0003_announced.sql", include_str!("../../migrations/sqlite/0003_announced.sql")),
+    ("0004_event_chain.sql", include_str!("../../migrations/sqlite/0004_event_chain.sql")),
 ];
 
 /// The newest schema version that this build knows.

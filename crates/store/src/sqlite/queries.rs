@@ -22,11 +22,17 @@ pub(crate) const POSITION_SQL: &str = "SELECT \
 
 /// The query for events after `?1`, at most `?2` of them; of job `?3` only if `of_one`.
 pub(crate) fn events_sql(of_one: bool) -> String {
-    let from = match of_one {
-        true => "FROM job AS j CROSS JOIN event AS e ON e.job = j.number WHERE j.id = ?3 AND e.seq > ?1",
-        false => "FROM event AS e CROSS JOIN job AS j ON j.number = e.job WHERE e.seq > ?1",
-    };
-    format!("SELECT {EVENT_COLUMNS} {from} ORDER BY e.seq LIMIT ?2")
+    if !of_one {
+        let from = "FROM event AS e CROSS JOIN job AS j ON j.number = e.job WHERE e.seq > ?1";
+        return format!("SELECT {EVENT_COLUMNS} {from} ORDER BY e.seq LIMIT ?2");
+    }
+    // Back along the job's chain as far as is wanted.
+    format!(
+        "WITH RECURSIVE chain (seq) AS (SELECT last_event FROM job WHERE id = ?3 AND last_event > ?1 \
+         UNION ALL SELECT e.before FROM chain CROSS JOIN event AS e ON e.seq = chain.seq WHERE e.before > ?1) \
+         SELECT {EVENT_COLUMNS} FROM chain CROSS JOIN event AS e ON e.seq = chain.seq \
+         CROSS JOIN job AS j ON j.number = e.job ORDER BY chain.seq LIMIT ?2"
+    )
 }
 
 /// The query for at most `?2` jobs that ended before `?1` and are not pinned, oldest first, with their output there

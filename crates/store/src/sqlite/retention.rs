@@ -9,6 +9,11 @@ use super::announced;
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
 
+pub(crate) const REMOVE_EVENTS_SQL: &str = "WITH RECURSIVE chain (seq) AS (\
+     SELECT last_event FROM job WHERE number = ?1 \
+     UNION ALL SELECT e.before FROM chain CROSS JOIN event AS e ON e.seq = chain.seq WHERE e.before IS NOT NULL) \
+     DELETE FROM event WHERE seq IN chain";
+
 /// Keeps a job from retention, or no longer.
 pub(super) fn pin(desk: &mut Desk<'_>, id: JobId, pinned: bool) -> Attempted<Result<Job, StoreError>> {
     let Some(mut job) = desk.take_by_id(id)? else { return Ok(Err(StoreError::JobNotFound(id))) };
@@ -46,7 +51,7 @@ fn mark(desk: &Desk<'_>, job: &mut Job) -> Attempted<()> {
 /// Removes finished jobs with all that belongs to them; returns how many. Unfinished and pinned ones stay, and so do
 /// those whose dependents have not been told yet.
 pub(super) fn remove(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<u64> {
-    desk.keep_given()?;
+    desk.before_removal()?;
     let mut removed = 0;
     for id in ids {
         let Some(job) = desk.take_by_id(*id)? else { continue };
@@ -68,7 +73,7 @@ fn is_unsettled(desk: &Desk<'_>, job: &Job) -> Attempted<bool> {
 
 fn remove_rows(desk: &Desk<'_>, job: &Job) -> Attempted<()> {
     for sql in [
-        "DELETE FROM event WHERE job = ?1",
+        REMOVE_EVENTS_SQL,
         "DELETE FROM spec WHERE job = ?1",
         "DELETE FROM key WHERE job = ?1",
         "DELETE FROM question WHERE job = ?1",

@@ -1,13 +1,13 @@
 //! Accepting a job.
 
 use longshore_domain::id::{JobId, JobNumber};
-use longshore_domain::job::{Event, EventKind, Job, initial_state};
+use longshore_domain::job::{Event, Job, RetryPolicy, initial_state};
 use longshore_domain::store::{IdempotencyKey, NewJob, StoreError, Submitted};
 use longshore_domain::time::Timestamp;
 use longshore_domain::{AttemptNumber, Principal};
 use rusqlite::{OptionalExtension, params};
 
-use super::desk::{Desk, Note, content};
+use super::desk::{Desk, content};
 use super::errors::{Attempted, Trouble};
 use super::rows;
 
@@ -30,9 +30,17 @@ impl Draft {
             title: new.spec.title(),
             likeness: new.spec.likeness(),
             spec: serde_json::to_string(&new.spec)?,
-            retry: serde_json::to_string(&new.retry)?,
+            retry: retry(&new.retry)?,
             new,
         })
+    }
+}
+
+/// A policy as its column holds it: most jobs have the usual one, which is what is absent.
+fn retry(policy: &RetryPolicy) -> Result<String, serde_json::Error> {
+    match *policy == RetryPolicy::default() {
+        true => Ok("{}".to_owned()),
+        false => serde_json::to_string(policy),
     }
 }
 
@@ -145,7 +153,7 @@ fn accept(desk: &mut Desk<'_>, draft: Draft, awaited: &Awaited, now: Timestamp) 
     if let Some(key) = &new.key {
         insert_key(desk, &job, key)?;
     }
-    desk.note(&job, Note { kind: EventKind::Submitted, detail: None }, now)?;
+    desk.begin_history(&job, now);
     desk.lines.follow(None, &job);
     Ok(Some(job))
 }
@@ -161,6 +169,7 @@ fn open_queue(desk: &mut Desk<'_>, job: &Job) -> Attempted<()> {
 }
 
 fn insert_job(desk: &mut Desk<'_>, job: &Job, id: &str, retry: &str) -> Attempted<bool> {
+    let next_event = desk.next_event();
     let inserted = desk.statements.insert_job.execute(params![
         job.number.0 as i64,
         id,
@@ -184,6 +193,7 @@ fn insert_job(desk: &mut Desk<'_>, job: &Job, id: &str, retry: &str) -> Attempte
         job.submitted_at.as_millis(),
         job.changed_at.as_millis(),
         job.state.due_at().map(Timestamp::as_millis),
+        next_event.0 as i64,
     ])?;
     Ok(inserted == 1)
 }
