@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use longshore_domain::job::QueueName;
@@ -27,15 +27,19 @@ fn main() -> ExitCode {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    runtime.block_on(measure(folder.path()));
+    // A task of the runtime, as every caller in the daemon is.
+    let measuring = runtime.spawn(measure(folder.path().to_owned()));
+    runtime.block_on(measuring).expect("measured");
     ExitCode::SUCCESS
 }
 
-async fn measure(folder: &Path) {
+async fn measure(folder: PathBuf) {
+    let folder = folder.as_path();
     let fsync = fsync_p50(folder);
     println!("fsync p50 (append 300 B + fdatasync): {:.3} ms", millis(fsync));
     let engine = open(folder).await;
     let (sender, starts) = mpsc::channel();
+    let starts = Mutex::new(starts);
     tracing::subscriber::set_global_default(Starts(sender)).expect("the only one");
     for round in 1..=3 {
         let (p50, p99) = submit_to_start(&engine, &starts, 200).await;
@@ -126,7 +130,11 @@ impl Subscriber for Starts {
 }
 
 /// From the call of submit to the news that the command runs.
-async fn submit_to_start(engine: &Engine, starts: &mpsc::Receiver<Instant>, count: usize) -> (Duration, Duration) {
+async fn submit_to_start(
+    engine: &Engine,
+    starts: &Mutex<mpsc::Receiver<Instant>>,
+    count: usize,
+) -> (Duration, Duration) {
     let caller = Caller::owner();
     let mut samples = vec![];
     for _ in 0..count {
@@ -134,7 +142,7 @@ async fn submit_to_start(engine: &Engine, starts: &mpsc::Receiver<Instant>, coun
         let job = engine.submit(&caller, no_op()).await.expect("accepted").job;
         let job = engine.wait_one(job, Duration::from_secs(5)).await.expect("waited");
         assert!(job.outcome().is_some_and(|outcome| outcome.is_success()), "{:?}", job.state);
-        samples.push(starts.recv().expect("a start") - called);
+        samples.push(starts.lock().expect("only here").recv().expect("a start") - called);
     }
     (percentile(&mut samples.clone(), 0.5), percentile(&mut samples, 0.99))
 }

@@ -2,13 +2,13 @@
 //! super-user can play somebody else: as anybody else these tests say that they prove nothing.
 
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::{Uid, geteuid};
+use rustix::process::{Pid, Signal, Uid, geteuid, kill_process};
 
 use crate::harness::{Home, ran, until_there};
 
@@ -52,6 +52,14 @@ fn another_user_reaches_no_socket() {
     let go = home.scratch("go");
     let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
     assert_eq!(home.first_line(&id), "up\n");
+    // Its shim listens once its daemon is gone.
+    let daemon = home.daemon()["pid"].as_i64().unwrap() as i32;
+    kill_process(Pid::from_raw(daemon).unwrap(), Signal::KILL).unwrap();
+    let shim = home.path("run/1.1.sock");
+    while !std::fs::symlink_metadata(&shim).unwrap().file_type().is_socket() {
+        std::thread::yield_now();
+    }
+    home.daemon();
     let sockets = ["run/mcp.sock", "run/1.1.sock"].map(|name| home.path(name));
     for socket in sockets.clone() {
         let refused = as_other(move || UnixStream::connect(socket).unwrap_err().kind());

@@ -31,7 +31,7 @@ pub enum ShimReport {
         /// The furthest progress it told of.
         progress: Option<Progress>,
     },
-    /// It is over. The shim makes that durable itself unless its socket is removed soon, or as soon as the link is
+    /// It is over. The shim makes that durable itself unless its trace is removed soon, or as soon as the link is
     /// dropped: keep the link until the end is stored, remove the traces, then drop it.
     Ended(AttemptReport),
 }

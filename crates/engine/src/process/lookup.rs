@@ -9,13 +9,16 @@ use longshore_domain::{AttemptNumber, JobNumber, Nonce};
 use tokio::net::UnixStream;
 
 use super::ShimLink;
-use crate::shim::wire::{ExitRecord, attempt_of, record_name, socket_name};
+use crate::shim::door;
+use crate::shim::wire::{BEGUN, ExitRecord, attempt_of, record_name, socket_name};
 
 /// Paths of sockets have room for so many bytes on every system (`sun_path`, 104 on macOS).
 const SOCKET_PATH_BYTES_MAX: usize = 100;
 
-/// Pause before a shim is tried again that takes no connection.
-const BUSY_PAUSE: Duration = Duration::from_secs(1);
+/// Longest pause before a shim is tried again that takes no connection.
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// The first such pause: it notices at once that its daemon is gone, and listens.
+const BUSY_PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// What became of an attempt.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ pub async fn look_up(run_dir: &Path, number: JobNumber, attempt: AttemptNumber, 
     if let Some(report) = exit_record(run_dir, number, attempt, nonce).await {
         return Found::Ended(report);
     }
-    let missing = match connect(run_dir, &socket_name(number, attempt)).await {
+    let missing = match connect(run_dir, number, attempt).await {
         Ok(socket) => {
             let mut link = ShimLink::new(socket);
             if link.hello().await.is_some_and(|hello| hello.nonce == nonce) {
@@ -47,7 +50,7 @@ pub async fn look_up(run_dir: &Path, number: JobNumber, attempt: AttemptNumber, 
         }
         Err(error) => error.kind() == io::ErrorKind::NotFound,
     };
-    // The record is made before the socket goes: the shim may have ended between the two looks.
+    // The record is made before the trace goes: the shim may have ended between the two looks.
     match exit_record(run_dir, number, attempt, nonce).await {
         Some(report) => Found::Ended(report),
         None if missing => Found::NeverStarted,
@@ -55,13 +58,22 @@ pub async fn look_up(run_dir: &Path, number: JobNumber, attempt: AttemptNumber, 
     }
 }
 
-/// Connects; waits while a shim that lives has no room for another connection, because it is frozen.
-async fn connect(run_dir: &Path, name: &str) -> io::Result<UnixStream> {
+/// Connects; waits while a shim that lives does not listen yet, or has no room for another connection: it is frozen.
+async fn connect(run_dir: &Path, number: JobNumber, attempt: AttemptNumber) -> io::Result<UnixStream> {
+    let name = socket_name(number, attempt);
+    let is_alive = || {
+        let begun = std::fs::File::open(run_dir.join(BEGUN));
+        begun.is_ok_and(|begun| door::is_alive(&begun, number, attempt))
+    };
+    let mut pause = BUSY_PAUSE_MIN;
     loop {
-        match connect_now(run_dir, name).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(BUSY_PAUSE).await,
+        match connect_now(run_dir, &name).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_alive() => {}
             connected => return connected,
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(BUSY_PAUSE_MAX);
     }
 }
 
@@ -115,7 +127,9 @@ pub fn forget_all_but(run_dir: &Path, is_live: impl Fn(JobNumber, AttemptNumber)
 /// Removes the traces of an attempt. Call it once its end is stored.
 pub fn forget(run_dir: &Path, number: JobNumber, attempt: AttemptNumber) {
     let record = record_name(number, attempt);
-    for name in [socket_name(number, attempt), format!("{record}.tmp"), record] {
+    let socket = socket_name(number, attempt);
+    // The trace goes first: it tells the shim that the end is stored.
+    for name in [socket.clone(), format!("{socket}.new"), format!("{record}.tmp"), record] {
         let path: PathBuf = run_dir.join(name);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -1,16 +1,17 @@
 //! One attempt, from the request to the durable record of its end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use longshore_domain::job::AttemptReport;
 use rustix::event::PollFlags;
-use rustix::fs::{AtFlags, Mode, fchmod, unlinkat};
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::fs::{AtFlags, unlinkat};
 
 use super::command::{self, Output, RunningCommand, StartError};
 use super::conclude::Conclusion;
+use super::door::Door;
 use super::ending::{Due, Ending};
 use super::news::{Audience, News};
 use super::peers::Peers;
@@ -18,7 +19,7 @@ use super::recorder::Recorder;
 use super::sys::{self, EndedChild, Reaped};
 use super::time::{Steady, steady, wall};
 use super::watch::{Alarm, wait};
-use super::wire::{AttemptPlan, FromShim, Hello, PROTOCOL, Started, ToShim, socket_name, to_line};
+use super::wire::{AttemptPlan, FromShim, Hello, PROTOCOL, Started, ToShim, to_line};
 
 /// Most bytes taken from a pipe at once.
 const READ_BYTES: usize = 256 * 1024;
@@ -26,8 +27,8 @@ const READ_BYTES: usize = 256 * 1024;
 const SMALL_READ_BYTES: usize = 4 * 1024;
 /// Most reads from one pipe before others get their turn.
 const READS_MAX: usize = 8;
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 8;
+/// Pause before the door is tried again that the system did not let open.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Where shims work: it is their current directory as well.
 pub(super) struct Place {
@@ -38,7 +39,7 @@ pub(super) struct Place {
 /// A process that is ready to run one attempt.
 pub(super) struct Shim {
     place: Place,
-    /// The spawner's lock. Whoever waits for it may trust that no attempt without a socket will ever begin.
+    /// The spawner's lock. Whoever waits for it may trust that no attempt without a trace will ever begin.
     lock: OwnedFd,
     wake: OwnedFd,
 }
@@ -62,13 +63,12 @@ impl Shim {
             Ok(plan) => plan,
             Err(error) => return refuse(peers, format!("the shim does not understand the request: {error}")),
         };
-        // A name that is taken means that this attempt has begun before: it must not begin twice.
-        let listener = match listen_at(&socket_name(plan.number, plan.attempt)) {
-            Ok(listener) => listener,
+        let door = match Door::leave_trace(&place.run_dir, plan.number, plan.attempt) {
+            Ok(door) => door,
             Err(error) => return refuse(peers, format!("the shim could not set itself up: {error}")),
         };
         drop(lock);
-        begin(plan, peers, listener, wake, &place);
+        begin(plan, peers, door, wake, &place);
     }
 }
 
@@ -76,24 +76,15 @@ fn refuse(mut peers: Peers, reason: String) {
     peers.tell_all(&to_line(&FromShim::Refused { reason }));
 }
 
-fn listen_at(name: &str) -> io::Result<OwnedFd> {
-    let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-    // The file gets the mode of the socket; elsewhere than on Linux only the folder keeps others out.
-    fchmod(&listener, Mode::RUSR | Mode::WUSR).ok();
-    bind(&listener, &SocketAddrUnix::new(name)?)?;
-    listen(&listener, BACKLOG)?;
-    Ok(listener)
-}
-
-fn begin(plan: AttemptPlan, peers: Peers, listener: OwnedFd, wake: OwnedFd, place: &Place) {
+fn begin(plan: AttemptPlan, peers: Peers, door: Door, wake: OwnedFd, place: &Place) {
     let (at, started) = (wall(), steady());
     match command::start(&plan, place.cgroups.as_deref()) {
         Ok(command) => {
-            let attempt = Attempt::new(plan, peers, listener, wake, command, Start { at, steady: started });
+            let attempt = Attempt::new(plan, peers, door, wake, command, Start { at, steady: started });
             attempt.run(place);
         }
         Err(StartError::Machine(reason)) => {
-            unlinkat(&place.run_dir, socket_name(plan.number, plan.attempt), AtFlags::empty()).ok();
+            unlinkat(&place.run_dir, door.name(), AtFlags::empty()).ok();
             refuse(peers, reason);
         }
         Err(StartError::Command(problem)) => {
@@ -106,7 +97,7 @@ fn begin(plan: AttemptPlan, peers: Peers, listener: OwnedFd, wake: OwnedFd, plac
                 ..AttemptReport::default()
             };
             let greeting = to_line(&FromShim::Hello(hello(&plan)));
-            Conclusion { place, plan: &plan, peers, listener: &listener, greeting }.conclude(&report);
+            Conclusion { place, plan: &plan, peers, door, greeting }.conclude(&report);
         }
     }
 }
@@ -131,7 +122,7 @@ struct End {
 struct Attempt {
     plan: AttemptPlan,
     peers: Peers,
-    listener: OwnedFd,
+    door: Door,
     wake: OwnedFd,
     outputs: Vec<Output>,
     leaf: Option<super::cgroup::Leaf>,
@@ -147,14 +138,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    fn new(
-        plan: AttemptPlan,
-        peers: Peers,
-        listener: OwnedFd,
-        wake: OwnedFd,
-        command: RunningCommand,
-        start: Start,
-    ) -> Self {
+    fn new(plan: AttemptPlan, peers: Peers, door: Door, wake: OwnedFd, command: RunningCommand, start: Start) -> Self {
         let deadlines = &plan.spec.deadlines;
         let started = Started {
             process: command.process.clone(),
@@ -166,7 +150,7 @@ impl Attempt {
             ending: Ending::new(command.process, deadlines, start.steady),
             plan,
             peers,
-            listener,
+            door,
             wake,
             outputs: command.outputs,
             leaf: command.leaf,
@@ -183,14 +167,14 @@ impl Attempt {
     fn run(mut self, place: &Place) {
         self.peers.tell_all(&to_line(&FromShim::Started(self.started.clone())));
         while !self.is_over() {
-            self.turn();
+            self.turn(place);
         }
         let greeting = self.greeting();
-        let Self { plan, peers, listener, leaf, recorder, ending, outputs, start, has_children, end, .. } = self;
+        let Self { plan, peers, door, leaf, recorder, ending, outputs, start, has_children, end, .. } = self;
         let report = report(start, end, &ending, recorder.finish(!outputs.is_empty()));
         let report = AttemptReport { leftovers: ending.leftovers(!has_children), ..report };
         leaf.into_iter().for_each(super::cgroup::Leaf::remove);
-        Conclusion { place, plan: &plan, peers, listener: &listener, greeting }.conclude(&report);
+        Conclusion { place, plan: &plan, peers, door, greeting }.conclude(&report);
     }
 
     fn is_over(&self) -> bool {
@@ -203,8 +187,11 @@ impl Attempt {
     }
 
     /// Does what is due, sleeps until something happens, and sees to it.
-    fn turn(&mut self) {
+    fn turn(&mut self, place: &Place) {
         let now = steady();
+        if self.peers.is_empty() {
+            self.door.open(&place.run_dir);
+        }
         if self.ending.tick(now) == Due::KillAll
             && let Some(leaf) = &self.leaf
         {
@@ -227,20 +214,25 @@ impl Attempt {
         }
         if has(1, any) {
             let greeting = self.greeting();
-            self.peers.accept(&self.listener, &greeting);
+            self.peers.accept(self.door.listener(), &greeting);
         }
     }
 
-    fn sleep(&self) -> Vec<PollFlags> {
-        let alarm = self.alarm.descriptor().unwrap_or(self.listener.as_fd());
+    fn sleep<'a>(&'a self) -> Vec<PollFlags> {
+        let interest = |descriptor: Option<BorrowedFd<'a>>| match descriptor {
+            Some(descriptor) => (descriptor, PollFlags::IN),
+            None => (self.wake.as_fd(), PollFlags::empty()),
+        };
         let mut interests =
-            vec![(self.wake.as_fd(), PollFlags::IN), (self.listener.as_fd(), PollFlags::IN), (alarm, PollFlags::IN)];
+            vec![interest(Some(self.wake.as_fd())), interest(self.door.listener()), interest(self.alarm.descriptor())];
         interests.extend(self.outputs.iter().map(|output| (output.pipe.as_fd(), PollFlags::IN)));
         interests.extend(self.peers.interests());
         let news = self.news.next_at(self.peers.any_follows()).filter(|_| !self.peers.is_empty());
         let patience = self.end.as_ref().map(|end| end.steady + super::ending::PATIENCE);
         let patience = patience.filter(|_| !self.has_children);
-        let until = [self.ending.next_at(), self.alarm.timeout(), news, patience].into_iter().flatten().min();
+        let shut = self.peers.is_empty() && self.door.listener().is_none();
+        let knock = shut.then(|| steady() + OPEN_AGAIN);
+        let until = [self.ending.next_at(), self.alarm.timeout(), news, patience, knock].into_iter().flatten().min();
         wait(&interests, until)
     }
 

@@ -1,6 +1,5 @@
 //! The last steps of a shim: the news of the end, the record of it unless a daemon stores it, then nothing is left.
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use longshore_domain::job::AttemptReport;
@@ -8,11 +7,12 @@ use rustix::event::PollFlags;
 use rustix::fs::{Access, AtFlags, accessat, unlinkat};
 
 use super::attempt::Place;
+use super::door::Door;
 use super::peers::Peers;
 use super::record;
 use super::time::{Steady, steady};
 use super::watch::wait;
-use super::wire::{AttemptPlan, FromShim, record_name, socket_name, to_line};
+use super::wire::{AttemptPlan, FromShim, record_name, to_line};
 
 /// How long a connected daemon may take to store the end before the shim makes it durable itself.
 const STORE_PATIENCE: Duration = Duration::from_millis(500);
@@ -28,13 +28,13 @@ pub(super) struct Conclusion<'a> {
     pub(super) place: &'a Place,
     pub(super) plan: &'a AttemptPlan,
     pub(super) peers: Peers,
-    pub(super) listener: &'a OwnedFd,
+    pub(super) door: Door,
     /// What somebody who connects is told first.
     pub(super) greeting: Vec<u8>,
 }
 
 impl Conclusion<'_> {
-    /// Tells the end, and returns once it is durable: stored by a daemon, which then removes the socket, or on record.
+    /// Tells the end, and returns once it is durable: stored by a daemon, which then removes the trace, or on record.
     ///
     /// A daemon that is connected and quick saves the record and its syncs. One that goes away, or takes too long, does
     /// not: nothing but a power cut can then lose the end.
@@ -66,17 +66,13 @@ impl Conclusion<'_> {
             // The daemon looked for a record to remove before this one was there.
             self.remove(&record_name(self.plan.number, self.plan.attempt));
         }
-        self.remove(&self.socket());
+        self.remove(self.door.name());
     }
 
     /// Whether a daemon has stored the end and removed the traces.
     fn is_stored(&self) -> bool {
-        let found = accessat(&self.place.run_dir, self.socket(), Access::EXISTS, AtFlags::empty());
+        let found = accessat(&self.place.run_dir, self.door.name(), Access::EXISTS, AtFlags::empty());
         found == Err(rustix::io::Errno::NOENT)
-    }
-
-    fn socket(&self) -> String {
-        socket_name(self.plan.number, self.plan.attempt)
     }
 
     fn remove(&self, name: &str) {
@@ -85,6 +81,7 @@ impl Conclusion<'_> {
 
     /// Stays connectable for a while.
     fn serve(&mut self, until: Steady) {
+        self.door.open(&self.place.run_dir);
         while steady() < until {
             self.turn(until);
         }
@@ -92,14 +89,15 @@ impl Conclusion<'_> {
 
     /// Sleeps until somebody connects, says something or goes, and sees to it.
     fn turn(&mut self, until: Steady) {
-        let mut interests = vec![(self.listener.as_fd(), PollFlags::IN)];
-        interests.extend(self.peers.interests());
+        let mut interests: Vec<_> = self.peers.interests().collect();
+        interests.extend(self.door.listener().map(|listener| (listener, PollFlags::IN)));
+        let peers = self.peers.len();
         let ready = wait(&interests, Some(until));
-        if ready.iter().skip(1).any(|flags| !flags.is_empty()) {
+        if ready.iter().take(peers).any(|flags| !flags.is_empty()) {
             self.peers.exchange();
         }
-        if ready.first().is_some_and(|flags| !flags.is_empty()) {
-            self.peers.accept(self.listener, &self.greeting);
+        if ready.iter().skip(peers).any(|flags| !flags.is_empty()) {
+            self.peers.accept(self.door.listener(), &self.greeting);
         }
     }
 }

@@ -11,6 +11,7 @@ mod attempt;
 mod cgroup;
 mod command;
 mod conclude;
+pub(crate) mod door;
 mod ending;
 mod explain;
 mod frames;

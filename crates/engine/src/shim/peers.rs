@@ -45,6 +45,10 @@ impl Peers {
         self.list.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     /// Whether anybody wants to be told of new output.
     pub(super) fn any_follows(&self) -> bool {
         self.list.iter().any(|peer| peer.follows)
@@ -59,8 +63,9 @@ impl Peers {
     }
 
     /// Takes in one new connection of the same user, and greets it.
-    pub(super) fn accept(&mut self, listener: &OwnedFd, greeting: &[u8]) {
-        if let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC)
+    pub(super) fn accept(&mut self, listener: Option<BorrowedFd<'_>>, greeting: &[u8]) {
+        if let Some(listener) = listener
+            && let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC)
             && self.list.len() < PEERS_MAX
             && is_same_user(&socket)
         {

@@ -12,6 +12,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::attempt::{Place, Shim};
+use super::door::make_begun;
 use super::frames::{receive_frame, send_frame};
 use super::sys::{self, Forked};
 use super::wire::{FromShim, Ready, Setup, to_line};
@@ -110,6 +111,7 @@ impl Spawner {
         std::env::set_current_dir(&setup.run_dir)?;
         let run_dir = open(".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        make_begun(&run_dir)?;
         // Found out once here, so that not every shim has to: where the kernel's clock is, and how programs start.
         super::time::steady();
         super::command::rehearse();

@@ -226,3 +226,48 @@ pub(super) fn replace_stdin(null: &OwnedFd) -> io::Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Locks one byte of a file for as long as the descriptor, or a copy of it, is open.
+///
+/// # Errors
+/// If somebody else has it, or there are no such locks here.
+#[cfg(target_os = "linux")]
+pub(super) fn lock_byte(file: &impl AsFd, at: i64) -> io::Result<()> {
+    on_byte(file, libc::F_OFD_SETLK, at).map(drop)
+}
+
+/// Whether somebody has such a lock.
+///
+/// # Errors
+/// If there are no such locks here.
+#[cfg(target_os = "linux")]
+pub(super) fn is_byte_locked(file: &impl AsFd, at: i64) -> io::Result<bool> {
+    Ok(on_byte(file, libc::F_OFD_GETLK, at)? != libc::F_UNLCK)
+}
+
+#[cfg(target_os = "linux")]
+#[expect(unsafe_code, reason = "locks of open file descriptions have no safe wrapper for a range")]
+fn on_byte(file: &impl AsFd, command: libc::c_int, at: i64) -> io::Result<i32> {
+    // SAFETY: zero is a valid flock, and the call only reads it and writes into it.
+    unsafe {
+        let mut lock: libc::flock = std::mem::zeroed();
+        lock.l_type = libc::F_WRLCK as libc::c_short;
+        lock.l_whence = libc::SEEK_SET as libc::c_short;
+        lock.l_start = at;
+        lock.l_len = 1;
+        match libc::fcntl(file.as_fd().as_raw_fd(), command, &raw mut lock) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(i32::from(lock.l_type)),
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn lock_byte(_: &impl AsFd, _: i64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_byte_locked(_: &impl AsFd, _: i64) -> io::Result<bool> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -26,6 +26,9 @@ pub const ATTEMPT_VARIABLE: &str = "LONGSHORE_ATTEMPT";
 /// File in the run folder that a living spawner holds locked.
 pub const SPAWNER_LOCK: &str = "spawner.lock";
 
+/// File in the run folder that the traces of attempts are other names of, and that living shims hold a byte of.
+pub const BEGUN: &str = "begun";
+
 /// All that a shim must know to run one attempt.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct AttemptPlan {
@@ -159,7 +162,8 @@ pub struct ExitRecord {
     pub report: AttemptReport,
 }
 
-/// Name of the socket on which a shim listens, within the run folder. It exists before the command begins.
+/// Name within the run folder of the trace of an attempt, which is there before the command begins, and of the socket
+/// that takes its place once nobody is connected to the shim.
 pub fn socket_name(number: JobNumber, attempt: AttemptNumber) -> String {
     format!("{number}.{attempt}.sock")
 }
@@ -173,7 +177,7 @@ pub fn record_name(number: JobNumber, attempt: AttemptNumber) -> String {
 pub(crate) fn attempt_of(name: &str) -> Option<(JobNumber, AttemptNumber)> {
     let (number, rest) = name.split_once('.')?;
     let (attempt, kind) = rest.split_once('.')?;
-    let known = ["sock", "exit", "exit.tmp"].contains(&kind);
+    let known = ["sock", "sock.new", "exit", "exit.tmp"].contains(&kind);
     known.then_some((JobNumber(number.parse().ok()?), AttemptNumber(attempt.parse().ok()?)))
 }
 

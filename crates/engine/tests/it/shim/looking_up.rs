@@ -59,7 +59,9 @@ async fn shims_live_on_when_their_spawner_is_killed() {
     let spawner = std::fs::read_to_string(kit.run_dir.join("spawner.lock")).unwrap().trim().parse().unwrap();
     kill(spawner, Signal::KILL);
     gone(spawner).await;
-    let Found::Running(mut other) = kit.look_up(&plan).await else { panic!("the shim lives") };
+    drop(link);
+    let Found::Running(mut link) = kit.look_up(&plan).await else { panic!("the shim lives") };
+    let Found::Running(mut other) = kit.look_up(&plan).await else { panic!("it goes on listening") };
     other.control().stop(false);
     assert!(ended(&mut other).await.stopped);
     assert!(ended(&mut link).await.stopped);
@@ -151,6 +153,7 @@ async fn a_run_folder_may_have_a_long_name() {
     let plan = kit.plan(&["sleep", "1000"]);
     let mut link = within(spawner.spawn(plan.clone())).await.unwrap();
     started(&mut link).await;
+    drop(link);
     let found = within(longshore_engine::process::look_up(&run_dir, plan.number, plan.attempt, plan.nonce)).await;
     let Found::Running(mut other) = found else { panic!("{found:?}") };
     other.control().stop(true);
@@ -164,6 +167,8 @@ async fn what_is_not_understood_is_ignored() {
     let plan = kit.plan(&["sleep", "1000"]);
     let mut link = kit.start(&plan).await;
     started(&mut link).await;
+    drop(link);
+    let Found::Running(mut link) = kit.look_up(&plan).await else { panic!("the shim lives") };
     let path = kit.run_dir.join(format!("{}.{}.sock", plan.number, plan.attempt));
     let mut socket = tokio::net::UnixStream::connect(&path).await.unwrap();
     let lines =

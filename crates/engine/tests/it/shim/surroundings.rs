@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use longshore_engine::process::Found;
+
 use super::kit::{Kit, ended, parent, printed, started};
 
 #[tokio::test]
@@ -85,7 +87,7 @@ async fn the_command_leads_a_group_within_the_session_of_its_shim() {
 
 #[tokio::test]
 async fn files_of_a_shim_are_for_its_user_only() {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt};
     let kit = Kit::new().await;
     let plan = kit.shell("echo x; exec sleep 1000");
     let mut link = kit.start(&plan).await;
@@ -96,6 +98,10 @@ async fn files_of_a_shim_are_for_its_user_only() {
     for path in [&socket, &plan.output_path, &index] {
         assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600, "{}", path.display());
     }
+    drop(link);
+    let Found::Running(mut link) = kit.look_up(&plan).await else { panic!("the shim lives") };
+    let listens = std::fs::metadata(&socket).unwrap();
+    assert!(listens.file_type().is_socket() && listens.permissions().mode() & 0o777 == 0o600, "{listens:?}");
     link.control().stop(true);
     ended(&mut link).await;
 }
