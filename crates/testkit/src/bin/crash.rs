@@ -279,7 +279,8 @@ fn audit_job(world: &World, Accepted { plan, id }: &Accepted) -> Result<String> 
     ensure!(job["state"] == "finished", "it is {}", job["state"]);
     let outcome = &job["outcome"];
     let runs = std::fs::read_to_string(world.marks.join(&plan.key)).unwrap_or_default().lines().count();
-    let lost = outcome["reason"] == "lost" && world.tally.shims_killed.load(Ordering::SeqCst) > 0;
+    let shims_killed = world.tally.shims_killed.load(Ordering::SeqCst) > 0;
+    let lost = outcome["reason"] == "lost" && shims_killed;
     if outcome["status"] == "cancelled" {
         ensure!(plan.cancel, "it was cancelled though nobody asked");
         ensure!(runs <= 1 + plan.retries as usize, "it ran {runs} times");
@@ -291,7 +292,10 @@ fn audit_job(world: &World, Accepted { plan, id }: &Accepted) -> Result<String> 
     }
     let retried = plan.exit != 0 && plan.retries > 0;
     let expected = if retried { 1 + plan.retries as usize } else { 1 };
-    ensure!(runs == expected || plan.cancel && runs <= expected, "it ran {runs} times instead of {expected}");
+    // An attempt whose shim was killed is repeated where that is allowed.
+    let repeated = shims_killed && (expected..=1 + plan.retries as usize).contains(&runs);
+    let expected_or_less = plan.cancel && runs <= expected;
+    ensure!(runs == expected || expected_or_less || repeated, "it ran {runs} times instead of {expected}");
     ensure!(outcome["exit_code"] == plan.exit, "its exit code is {}", outcome["exit_code"]);
     ensure!(waited == Some(plan.exit), "wait ended with {waited:?}");
     let printed = world.cli(&["logs", id])?.stdout;
