@@ -1,0 +1,112 @@
+"""Drives the real program with real clients, each over each transport that it can, and compares what was seen with the
+table in README.md.
+
+    main.py --binary LONGSHORE --fixture CONFORMANCE_SERVER --rmcp CLIENT --tools FOLDER --logs FOLDER [--only TEXT]
+"""
+
+import argparse
+import asyncio
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import traceback
+
+from adapter import Adapter
+from clients import CLIENTS, TRANSPORTS, Client
+from scenarios import SCENARIOS, Case
+from servers import Product
+
+HERE = pathlib.Path(__file__).resolve().parent.parent
+# Cases at once: most of the time they wait.
+AT_ONCE = 8
+# Nothing that works takes as long as this.
+SCENARIO_S = 180
+
+
+class Run:
+    """All cases, and what was seen of each."""
+
+    def __init__(self, options, root: pathlib.Path):
+        self.options, self.root, self.room = options, root, asyncio.Semaphore(AT_ONCE)
+        self.table = (HERE / "README.md").read_text().splitlines()
+        self.failures = 0
+
+    async def case(self, client: Client, transport: str) -> None:
+        title = f"{client.name}, {client.era}, {transport}"
+        async with self.room:
+            try:
+                seen = await self.drive(client, transport, title)
+                row = "| " + " | ".join([client.name, client.era, transport, *seen]) + " |"
+                assert row in self.table, f"README.md has another row than {row}"
+            except Exception as error:
+                self.failed(title, error)
+
+    async def drive(self, client: Client, transport: str, title: str) -> list[str]:
+        """What was seen of each scenario."""
+        # A short path: there are sockets in it.
+        folder = self.root / title.lower().replace(",", "").replace(" ", "-")
+        folder.mkdir()
+        product = Product(self.options.binary, folder)
+        await product.up()
+        try:
+            paths = {"tools": self.options.tools, "rmcp": self.options.rmcp, "here": HERE}
+            command = [part.format(**paths) for part in client.adapter]
+            async with Adapter(command, self.options.logs / f"{folder.name}.log") as adapter:
+                case = Case(client, transport, product, adapter, self.options.fixture)
+                await case.connect_to_product()
+                return [await self.scenario(case, name, title) for name in SCENARIOS]
+        finally:
+            await product.down()
+            shutil.copy(product.home / "log" / "daemon.log", self.options.logs / f"{folder.name}.daemon.log")
+
+    async def scenario(self, case: Case, name: str, title: str) -> str:
+        if reason := case.client.lacks.get(name):
+            print(f"-      {title}: {name}: not offered by this client: {reason}", flush=True)
+            return "–"
+        try:
+            seen = await asyncio.wait_for(SCENARIOS[name](case), SCENARIO_S)
+        except Exception as error:
+            self.failed(f"{title}: {name}", error)
+            return "FAILED"
+        print(f"ok     {title} ({case.version}): {name}: {seen}", flush=True)
+        return seen
+
+    def failed(self, what: str, error: Exception) -> None:
+        self.failures += 1
+        traceback.print_exception(error)
+        print(f"FAILED {what}: {type(error).__name__}: {error}", flush=True)
+
+
+def scratch() -> tempfile.TemporaryDirectory:
+    """Homes are in memory where that is possible: a disk that stalls says nothing about clients."""
+    memory = "/dev/shm"
+    return tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None)
+
+
+async def run(options) -> int:
+    with scratch() as root:
+        run = Run(options, pathlib.Path(root))
+        cases = [(client, transport) for client in CLIENTS for transport in TRANSPORTS]
+        named = [(c, t) for c, t in cases if options.only in f"{c.name}, {c.era}, {t}"]
+        await asyncio.gather(*(run.case(client, transport) for client, transport in named))
+    print(f"{run.failures} failed; logs: {options.logs}" if run.failures else "every client came through")
+    return 1 if run.failures else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("binary", "fixture", "rmcp", "tools", "logs"):
+        parser.add_argument(f"--{name}", required=True, type=lambda path: pathlib.Path(path).resolve())
+    parser.add_argument("--only", default="", help="cases whose title contains this")
+    options = parser.parse_args()
+    shutil.rmtree(options.logs, ignore_errors=True)
+    options.logs.mkdir()
+    # What runs the checks may itself run under a client.
+    os.environ.pop("LONGSHORE_CONVERSATION", None)
+    return asyncio.run(run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
