@@ -2,6 +2,9 @@
 //!
 //! Nothing here decides what becomes of a job: rows are read, `apply` is asked, and its answer is written.
 
+mod columns;
+mod draft;
+
 pub mod sqlite;
 
 #[cfg(any(test, feature = "conformance"))]

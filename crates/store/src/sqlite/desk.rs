@@ -14,6 +14,7 @@ use super::lines::Lines;
 use super::questions;
 use super::rows::{self, JOB_COLUMNS};
 use super::statements::Statements;
+use crate::columns;
 
 /// The write connection with what the writer remembers. One transaction is open whenever a verb sees it.
 pub(super) struct Desk<'c> {
@@ -229,8 +230,8 @@ impl<'c> Desk<'c> {
     fn learn(&mut self, likeness: u64, took: Duration) -> Attempted<()> {
         self.statements.learn.execute(params![
             likeness as i64,
-            rows::sample(took),
-            -(rows::SAMPLES_BYTES_MAX as i64)
+            columns::sample(took),
+            -(columns::SAMPLES_BYTES_MAX as i64)
         ])?;
         Ok(())
     }
@@ -244,7 +245,7 @@ struct Standing {
 
 impl Standing {
     fn phase(&self) -> Option<&'static str> {
-        rows::phase(self.state)
+        columns::phase(self.state)
     }
 
     fn of(job: &Job) -> Self {

@@ -12,9 +12,10 @@ use longshore_domain::store::{
 };
 use longshore_domain::time::Timestamp;
 
-use super::claim::{claim, unpack};
-use super::submit::{Draft, submit};
+use super::claim::claim;
+use super::submit::submit;
 use super::{SqliteStore, announced, desk, list, migrations, queries, questions, record, retention};
+use crate::draft::{Draft, unpack};
 
 #[async_trait]
 impl Store for SqliteStore {
