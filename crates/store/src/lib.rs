@@ -5,6 +5,7 @@
 mod columns;
 mod draft;
 
+pub mod postgres;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "conformance"))]
@@ -13,4 +14,5 @@ pub mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{Durability, SqliteOptions, SqliteStore};
