@@ -4,6 +4,7 @@
 
 mod columns;
 mod draft;
+mod patience;
 
 pub mod postgres;
 pub mod sqlite;

@@ -47,10 +47,10 @@ const READ_SPECS: &str = "SELECT number, spec FROM job WHERE number = ANY($1)";
 const INSERT_OUTBOX: &str = "INSERT INTO outbox (job) SELECT DISTINCT d.job FROM unnest($1::bigint[]) AS n(job) \
      JOIN dependency AS d ON d.job = n.job RETURNING job";
 const READ_OUTBOX: &str = "SELECT job FROM outbox WHERE job = ANY($1)";
-/// Held until the commit is visible, so that the history grows at its end only: decision 0007.
-const LOCK_HISTORY: &str = "SELECT pg_advisory_xact_lock(hashtext('longshore history'), hashtext(current_schema()))";
-/// Gives the place of the last of `$1` lines.
-const TAKE_PLACES: &str = "SELECT setval('event_seq', nextval('event_seq') + $1 - 1)";
+/// Gives the place of the last of `$1` lines, under a lock that is held until the commit is visible, so that the
+/// history grows at its end only: decision 0007.
+const TAKE_PLACES: &str = "SELECT setval('event_seq', nextval('event_seq') + $1 - 1) FROM \
+     (SELECT pg_advisory_xact_lock(hashtext('longshore history'), hashtext(current_schema())) OFFSET 0) AS l";
 const INSERT_LINES: &str = "INSERT INTO event (seq, job, at, kind, state, attempt, detail) \
      SELECT currval('event_seq') - $7 + place, job, at, kind, state, attempt, detail \
      FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) \
@@ -161,7 +161,6 @@ impl<'c> Plan<'c> {
         plan.ask(Gives::Specs, !columns.taken.is_empty(), READ_SPECS, vec![&columns.taken]);
         plan.ask(Gives::Awaited, !columns.ends.is_empty(), INSERT_OUTBOX, vec![&columns.ends]);
         if columns.count > 0 {
-            plan.add(true, LOCK_HISTORY, vec![]);
             plan.ask(Gives::Newest, true, TAKE_PLACES, vec![&columns.count]);
             plan.add(true, INSERT_LINES, with(lines.values(), vec![&columns.count]));
             plan.add(!ended.job.is_empty(), INSERT_ENDED, with(ended.values(), vec![&columns.count]));

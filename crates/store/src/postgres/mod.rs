@@ -88,7 +88,7 @@ impl PostgresStore {
         let pool = Pool::new(Arc::clone(&node), options.connections);
         pool.keep(session);
         let (ending, ended) = watch::channel(());
-        let writer = Writer::start(&node, &Arc::new(ending));
+        let writer = Writer::start(&node, ending);
         let (alive, life) = watch::channel(());
         let (mark, seen) = watch::channel(1);
         tokio::spawn(listener::serve(node, mark, life));
