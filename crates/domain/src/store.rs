@@ -222,6 +222,13 @@ pub enum StoreError {
     /// Another process uses it.
     #[error("the database is in use by another process")]
     InUse,
+    /// It cannot be reached, or does not serve us now; trying again was in vain.
+    #[error("the database cannot be reached")]
+    Unavailable(#[source] BoxedError),
+    /// The connection broke in the very moment of committing, and looking again did not tell what became of it. Whether
+    /// the change took effect is unknown.
+    #[error("the connection to the database was lost during a commit")]
+    Unknown(#[source] BoxedError),
     /// It is shut, or its writer has ended. Whether a write under way took effect is unknown.
     #[error("the store is shut")]
     Closed,
@@ -356,6 +363,16 @@ pub trait Store: Send + Sync + 'static {
     /// jobs, pinned ones, and those whose dependents have not been told yet.
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError>;
 
+    /// Waits until another process may have changed something that is kept here, and returns the mark to call again
+    /// with. Begin with 0, which is answered at once: take the mark first, then look, then wait.
+    ///
+    /// A hint: it may come for nothing, and several changes may give one. It is never lost, but may be some seconds
+    /// late. Where no other process can write it never comes.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] as soon as the store is shut.
+    async fn changed(&self, seen: u64) -> Result<u64, StoreError>;
+
     /// What the store says of itself.
     async fn facts(&self) -> Result<StoreFacts, StoreError>;
 
@@ -389,6 +406,14 @@ impl From<StoreError> for Fault {
                 .next("use the newer Longshore that wrote it; nothing was changed"),
             StoreError::InUse => Self::new(FaultCode::StoreUnavailable, message)
                 .next("stop the other process; only one daemon may own a data folder"),
+            StoreError::Unavailable(_) => Self::new(FaultCode::StoreUnavailable, message)
+                .why("nothing was changed")
+                .next("check that the database server runs and lets this daemon in, and try again")
+                .private(detail),
+            StoreError::Unknown(_) => Self::new(FaultCode::StoreUnavailable, message)
+                .why("whether the change took effect is not known")
+                .next("look whether it took effect before trying again")
+                .private(detail),
             StoreError::Closed => Self::new(FaultCode::StoreUnavailable, message)
                 .why("the daemon is stopping")
                 .next("look whether it took effect before trying again"),

@@ -2,6 +2,11 @@
 //!
 //! Nothing here decides what becomes of a job: rows are read, `apply` is asked, and its answer is written.
 
+mod columns;
+mod draft;
+mod patience;
+
+pub mod postgres;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "conformance"))]
@@ -10,4 +15,5 @@ pub mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{Durability, SqliteOptions, SqliteStore};

@@ -110,6 +110,7 @@ macro_rules! conformance {
             shut::everything_is_there_after_opening_again,
             shut::a_shut_store_says_so_at_every_verb,
             shut::shutting_finishes_the_writes_under_way,
+            shut::waiting_for_others_ends_when_the_store_is_shut,
             shut::a_store_knows_what_it_is,
             model::random_histories_agree_with_a_plain_model,
         }

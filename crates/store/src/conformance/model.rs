@@ -94,7 +94,7 @@ pub async fn random_histories_agree_with_a_plain_model(place: &dyn Place) {
     // The runner is not async, and a runtime cannot be entered twice on one thread.
     let outcome = std::thread::scope(|scope| {
         let search = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime starts");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
             let config = ProptestConfig {
                 cases: CASES,
                 failure_persistence: None,

@@ -70,6 +70,7 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.old_jobs(now, 1).await.map(drop),
         store.remove(vec![id]).await.map(drop),
         store.facts().await.map(drop),
+        store.changed(0).await.map(drop),
     ];
     for (verb, answer) in answers.into_iter().enumerate() {
         assert!(matches!(answer, Err(StoreError::Closed)), "verb {verb}");
@@ -98,6 +99,25 @@ pub async fn shutting_finishes_the_writes_under_way(place: &dyn Place) {
             Err(error) => assert!(matches!(error, StoreError::Closed) && found.is_none()),
         }
     }
+}
+
+pub async fn waiting_for_others_ends_when_the_store_is_shut(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let mark = scene.store.changed(0).await.expect("the first mark comes at once");
+    let store = Arc::clone(&scene.store);
+    let waiting = tokio::spawn(async move {
+        let mut mark = mark;
+        // It may come for nothing.
+        loop {
+            match store.changed(mark).await {
+                Ok(next) => assert_ne!(std::mem::replace(&mut mark, next), next, "no hint without a new mark"),
+                Err(error) => break error,
+            }
+        }
+    });
+    scene.accept(scene.job()).await;
+    scene.store.close().await;
+    assert!(matches!(waiting.await.expect("no panic"), StoreError::Closed));
 }
 
 pub async fn a_store_knows_what_it_is(place: &dyn Place) {

@@ -1,19 +1,14 @@
 //! Taking ready jobs for new attempts.
 
 use longshore_domain::id::{JobNumber, Nonce};
-use longshore_domain::job::{Event, Job, Lease};
-use longshore_domain::store::{Claim, ClaimedJob};
+use longshore_domain::job::{Event, Lease};
+use longshore_domain::store::Claim;
 use longshore_domain::time::Timestamp;
 use rusqlite::OptionalExtension;
 
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
-
-/// A claimed job whose spec is still text: it is read outside the writer's thread.
-pub(super) struct Taken {
-    job: Job,
-    spec: String,
-}
+use crate::draft::Taken;
 
 /// Takes up to one ready job for each nonce, honouring the limits of the queues.
 pub(super) fn claim(desk: &mut Desk<'_>, claim: Claim, now: Timestamp) -> Attempted<Vec<Taken>> {
@@ -37,17 +32,4 @@ fn claim_one(desk: &mut Desk<'_>, number: JobNumber, claim: &Claim, nonce: Nonce
 fn read_spec(desk: &mut Desk<'_>, number: JobNumber) -> Attempted<String> {
     let spec = desk.statements.read_spec.query_row([number.0 as i64], |row| row.get(0)).optional()?;
     spec.ok_or(Trouble::Missing(number))
-}
-
-/// Reads the specs. A job whose spec is unreadable stays claimed and is left out: its lease runs out like one whose
-/// holder died.
-pub(super) fn unpack(taken: Vec<Taken>) -> Vec<ClaimedJob> {
-    let unpacked = taken.into_iter().filter_map(|Taken { job, spec }| match serde_json::from_str(&spec) {
-        Ok(spec) => Some(ClaimedJob { job, spec }),
-        Err(error) => {
-            tracing::error!(job.id = %job.id, %error, "spec of a claimed job cannot be read");
-            None
-        }
-    });
-    unpacked.collect()
 }

@@ -15,6 +15,7 @@ use super::lines::Lines;
 use super::questions;
 use super::rows::{self, JOB_COLUMNS};
 use super::statements::Statements;
+use crate::columns;
 
 /// The write connection with what the writer remembers. One transaction is open whenever a verb sees it.
 pub(super) struct Desk<'c> {
@@ -74,7 +75,7 @@ impl<'c> Desk<'c> {
     fn write_gathered(&mut self) -> Attempted<()> {
         self.history.write(&mut self.statements.insert_events, &mut self.statements.insert_event)?;
         for (likeness, samples) in std::mem::take(&mut self.learned) {
-            let values = params![likeness as i64, samples, -(rows::SAMPLES_BYTES_MAX as i64)];
+            let values = params![likeness as i64, samples, -(columns::SAMPLES_BYTES_MAX as i64)];
             self.statements.learn.execute(values)?;
         }
         Ok(())
@@ -209,7 +210,7 @@ impl<'c> Desk<'c> {
                 Effect::Settle => {
                     self.statements.insert_outbox.execute([job.number.0 as i64])?;
                 }
-                Effect::Learn(took) => self.learned.entry(job.likeness).or_default().extend(rows::sample(*took)),
+                Effect::Learn(took) => self.learned.entry(job.likeness).or_default().extend(columns::sample(*took)),
                 Effect::Ask(question) => questions::insert(self.connection, job, question)?,
                 Effect::Close { question, answer } => {
                     questions::close(self.connection, *question, answer.as_deref(), now)?;
@@ -234,7 +235,7 @@ struct Standing {
 
 impl Standing {
     fn phase(&self) -> Option<&'static str> {
-        rows::phase(self.state)
+        columns::phase(self.state)
     }
 
     fn of(job: &Job) -> Self {

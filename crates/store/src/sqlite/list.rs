@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params_from_iter};
 
 use super::rows::{self, JOB_COLUMNS, NAME_COLUMN, TITLE_COLUMN};
+use crate::columns;
 
 /// Up to `limit` jobs that `filter` lets through, from one snapshot.
 pub(super) fn jobs(connection: &mut Connection, filter: &JobFilter, limit: usize) -> rusqlite::Result<Vec<Job>> {
@@ -58,7 +59,7 @@ impl Query {
             let names = states.iter().map(|state| Value::from(state.as_str().to_owned()));
             query.and(&format!("state IN ({})", vec!["?"; states.len()].join(", ")), names);
             if let ([state], true) = (states, along.ends_with("job_open")) {
-                query.and("phase = ?", [rows::phase(*state).unwrap_or_default().to_owned().into()]);
+                query.and("phase = ?", [columns::phase(*state).unwrap_or_default().to_owned().into()]);
             }
         }
         if let Some(outcome) = filter.outcome {
@@ -109,8 +110,6 @@ impl Query {
 }
 
 fn has_text(row: &Row<'_>, lowercase: &str) -> bool {
-    [NAME_COLUMN, TITLE_COLUMN].into_iter().any(|column| {
-        let text = row.get_ref(column).ok().and_then(|value| value.as_str().ok());
-        text.is_some_and(|text| text.to_lowercase().contains(lowercase))
-    })
+    let text = |column| row.get_ref(column).ok().and_then(|value| value.as_str().ok());
+    columns::has_text(text(NAME_COLUMN), text(TITLE_COLUMN).unwrap_or_default(), lowercase)
 }

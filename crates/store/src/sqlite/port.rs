@@ -12,9 +12,13 @@ use longshore_domain::store::{
 };
 use longshore_domain::time::Timestamp;
 
-use super::claim::{claim, unpack};
-use super::submit::{Draft, submit};
+use super::claim::claim;
+use super::submit::submit;
 use super::{SqliteStore, announced, desk, list, migrations, queries, questions, record, retention};
+use crate::draft::{Draft, unpack};
+
+/// What [`Store::changed`] gives.
+const ONLY_MARK: u64 = 1;
 
 #[async_trait]
 impl Store for SqliteStore {
@@ -186,6 +190,16 @@ impl Store for SqliteStore {
 
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError> {
         self.doors()?.writer.call("remove jobs", move |desk| retention::remove(desk, &jobs)).await
+    }
+
+    async fn changed(&self, seen: u64) -> Result<u64, StoreError> {
+        self.doors()?;
+        if seen != ONLY_MARK {
+            return Ok(ONLY_MARK);
+        }
+        // The file has one owner: until the store is shut nobody else changes anything.
+        drop(self.ended.clone().wait_for(|ended| *ended).await);
+        Err(StoreError::Closed)
     }
 
     async fn facts(&self) -> Result<StoreFacts, StoreError> {

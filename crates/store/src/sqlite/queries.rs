@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::record::live_sql;
 use super::rows::{self, EVENT_COLUMNS, JOB_COLUMNS};
+use crate::columns;
 
 pub(crate) const UNFINISHED_SQL: &str = "SELECT phase, count(*) FROM job WHERE phase IS NOT NULL AND phase <> 'live' GROUP BY phase \
      UNION ALL SELECT state, count(*) FROM job WHERE phase = 'live' GROUP BY state";
@@ -88,7 +89,8 @@ pub(super) fn last_event(connection: &Connection) -> rusqlite::Result<EventSeq> 
 
 pub(super) fn samples(connection: &Connection, likeness: u64) -> rusqlite::Result<Vec<std::time::Duration>> {
     let mut statement = connection.prepare_cached("SELECT samples FROM duration WHERE likeness = ?1")?;
-    let found = statement.query_row([likeness as i64], |row| Ok(rows::samples(row.get_ref(0)?.as_blob()?))).optional();
+    let found =
+        statement.query_row([likeness as i64], |row| Ok(columns::samples(row.get_ref(0)?.as_blob()?))).optional();
     Ok(found?.unwrap_or_default())
 }
 

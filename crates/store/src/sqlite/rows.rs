@@ -1,10 +1,8 @@
 //! Between rows and the domain's types.
 
 use std::str::FromStr;
-use std::time::Duration;
 
-use longshore_domain::access::{Conversation, Principal, PrincipalClass};
-use longshore_domain::estimate::SAMPLES_MAX;
+use longshore_domain::access::{Conversation, Principal};
 use longshore_domain::id::{AttemptNumber, EventSeq, JobNumber};
 use longshore_domain::job::{EventKind, EventRecord, Job, JobKind, QueueName, StateName};
 use longshore_domain::store::BoxedError;
@@ -12,6 +10,8 @@ use longshore_domain::time::Timestamp;
 use rusqlite::Row;
 use rusqlite::types::Type;
 use serde::de::DeserializeOwned;
+
+use crate::columns;
 
 /// The columns that [`job`] reads, in its order.
 pub(crate) const JOB_COLUMNS: &str = "number, id, version, content, attempt, failures, queue, priority, \
@@ -22,15 +22,6 @@ pub(crate) const JOB_COLUMNS: &str = "number, id, version, content, attempt, fai
 pub(super) const ID_COLUMN: usize = 1;
 pub(super) const NAME_COLUMN: usize = 12;
 pub(super) const TITLE_COLUMN: usize = 13;
-
-/// The phase of a state, as its column holds it.
-pub(super) fn phase(state: StateName) -> Option<&'static str> {
-    match state {
-        StateName::Finished => None,
-        live if live.is_live() => Some("live"),
-        other => Some(other.as_str()),
-    }
-}
 
 /// Reads a job from [`JOB_COLUMNS`].
 pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
@@ -43,7 +34,7 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         failures: row.get(5)?,
         queue: queue_name(row, 6)?,
         priority: row.get(7)?,
-        principal: Principal { class: named(row, 8, class_parse)?, name: row.get(9)? },
+        principal: Principal { class: named(row, 8, columns::class_parse)?, name: row.get(9)? },
         conversation: text(row, 10)?.map(Conversation::new),
         kind: named(row, 11, JobKind::parse)?,
         name: row.get(12)?,
@@ -110,34 +101,4 @@ fn text<'r>(row: &'r Row<'_>, at: usize) -> rusqlite::Result<Option<&'r str>> {
 
 fn unreadable(at: usize, error: impl Into<BoxedError>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(at, Type::Text, error.into())
-}
-
-pub(super) fn class_name(class: PrincipalClass) -> &'static str {
-    match class {
-        PrincipalClass::Person => "person",
-        PrincipalClass::Agent => "agent",
-        PrincipalClass::Worker => "worker",
-        PrincipalClass::Node => "node",
-    }
-}
-
-fn class_parse(name: &str) -> Option<PrincipalClass> {
-    [PrincipalClass::Person, PrincipalClass::Agent, PrincipalClass::Worker, PrincipalClass::Node]
-        .into_iter()
-        .find(|class| class_name(*class) == name)
-}
-
-const SAMPLE_BYTES: usize = size_of::<u64>();
-/// Bytes of all the samples that are kept of one likeness.
-pub(super) const SAMPLES_BYTES_MAX: usize = SAMPLES_MAX * SAMPLE_BYTES;
-
-/// Reads the samples of a likeness, oldest first.
-pub(super) fn samples(bytes: &[u8]) -> Vec<Duration> {
-    let (whole, _) = bytes.as_chunks::<SAMPLE_BYTES>();
-    whole.iter().map(|sample| Duration::from_millis(u64::from_le_bytes(*sample))).collect()
-}
-
-/// A sample as it is kept.
-pub(super) fn sample(took: Duration) -> [u8; SAMPLE_BYTES] {
-    u64::try_from(took.as_millis()).unwrap_or(u64::MAX).to_le_bytes()
 }

@@ -1,8 +1,8 @@
 //! Accepting a job.
 
 use longshore_domain::id::{JobId, JobNumber};
-use longshore_domain::job::{Event, Job, RetryPolicy, initial_state};
-use longshore_domain::store::{IdempotencyKey, NewJob, StoreError, Submitted};
+use longshore_domain::job::{Event, Job, initial_state};
+use longshore_domain::store::{IdempotencyKey, StoreError, Submitted};
 use longshore_domain::time::Timestamp;
 use longshore_domain::{AttemptNumber, Principal};
 use rusqlite::{OptionalExtension, params};
@@ -10,39 +10,8 @@ use rusqlite::{OptionalExtension, params};
 use super::desk::{Desk, content};
 use super::errors::{Attempted, Trouble};
 use super::rows;
-
-/// A new job with all that can be made of it outside the writer's thread.
-pub(super) struct Draft {
-    new: NewJob,
-    id: String,
-    title: String,
-    likeness: u64,
-    spec: String,
-    retry: String,
-}
-
-impl Draft {
-    /// # Errors
-    /// If the spec cannot be written as JSON.
-    pub(super) fn new(new: NewJob) -> Result<Self, serde_json::Error> {
-        Ok(Self {
-            id: new.id.to_string(),
-            title: new.spec.title(),
-            likeness: new.spec.likeness(),
-            spec: serde_json::to_string(&new.spec)?,
-            retry: retry(&new.retry)?,
-            new,
-        })
-    }
-}
-
-/// A policy as its column holds it: most jobs have the usual one, which is what is absent.
-fn retry(policy: &RetryPolicy) -> Result<String, serde_json::Error> {
-    match *policy == RetryPolicy::default() {
-        true => Ok("{}".to_owned()),
-        false => serde_json::to_string(policy),
-    }
-}
+use crate::columns;
+use crate::draft::Draft;
 
 /// What a job waits for, as found when it is submitted.
 struct Awaited {
@@ -83,7 +52,7 @@ fn find_key(
     let found = desk
         .connection
         .prepare_cached(sql)?
-        .query_row(params![rows::class_name(principal.class), principal.name, key.key], |row| {
+        .query_row(params![columns::class_name(principal.class), principal.name, key.key], |row| {
             Ok((rows::number(row, 0)?, row.get_ref(1)?.as_blob()? == key.digest))
         })
         .optional()?;
@@ -175,13 +144,13 @@ fn insert_job(desk: &mut Desk<'_>, job: &Job, id: &str, retry: &str) -> Attempte
         id,
         job.version as i64,
         job.state.name().as_str(),
-        rows::phase(job.state.name()),
+        columns::phase(job.state.name()),
         content(&job.state)?,
         job.attempt.0,
         job.failures,
         job.queue.as_str(),
         job.priority,
-        rows::class_name(job.principal.class),
+        columns::class_name(job.principal.class),
         job.principal.name,
         job.conversation.as_ref().map(|conversation| conversation.as_str()),
         job.kind.as_str(),
@@ -210,7 +179,7 @@ fn insert_dependencies(desk: &Desk<'_>, job: &Job, on: &[JobNumber]) -> Attempte
 fn insert_key(desk: &Desk<'_>, job: &Job, key: &IdempotencyKey) -> Attempted<()> {
     let sql = "INSERT INTO key (principal_class, principal_name, key, job, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
     desk.connection.prepare_cached(sql)?.execute(params![
-        rows::class_name(job.principal.class),
+        columns::class_name(job.principal.class),
         job.principal.name,
         key.key,
         job.number.0 as i64,

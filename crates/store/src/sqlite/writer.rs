@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use longshore_domain::store::StoreError;
 use rusqlite::Connection;
@@ -10,14 +10,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble, io_failed, trouble};
+use crate::patience::Patience;
 
 /// Requests that may wait for the writer. Twice the largest batch: while one is committed the next can gather;
 /// beyond that callers wait before they hand over, which bounds memory.
 const WAITING_MAX: usize = 1024;
 /// Most requests in one transaction. At some 5 µs each a batch holds nobody up for more than a few milliseconds.
 const BATCH_MAX: usize = 512;
-/// Longest wait for a batch to grow, with the thread at work: less than a sync of any disk takes.
-const GATHER_MAX: Duration = Duration::from_micros(150);
 
 /// What callers hold: a way to hand requests to the writer.
 #[derive(Clone)]
@@ -117,7 +116,7 @@ fn serve(mut desk: Desk<'_>, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> b
     let mut expected = 0;
     let mut patience = Patience::new();
     while waiting.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
-        patience.gather(&mut waiting, &mut batch, expected);
+        gather(&mut patience, &mut waiting, &mut batch, expected);
         let outcome = transact(&mut desk, &mut batch).map_err(Arc::new);
         let rolled_back = match &outcome {
             Ok(()) => Ok(()),
@@ -139,44 +138,24 @@ fn serve(mut desk: Desk<'_>, mut waiting: mpsc::Receiver<Box<dyn Request>>) -> b
     true
 }
 
-/// How long it is worth waiting for a batch to grow.
-///
-/// Whoever misses a batch waits for two, and callers fall apart into two groups that each pay for a commit. But where
-/// callers take longer to come back than a sync takes, waiting only wastes the processor they need.
-struct Patience {
-    most: Duration,
-    batches: u64,
-}
-
-impl Patience {
-    /// Batches after which the full wait is tried again.
-    const PROBE: u64 = 64;
-
-    fn new() -> Self {
-        Self { most: GATHER_MAX, batches: 0 }
+/// Lets a batch grow to the expected size. Does nothing while callers come one at a time.
+fn gather(
+    patience: &mut Patience,
+    waiting: &mut mpsc::Receiver<Box<dyn Request>>,
+    batch: &mut Vec<Box<dyn Request>>,
+    expected: usize,
+) {
+    if batch.len() >= expected {
+        return;
     }
-
-    /// Lets a batch grow to the expected size. Does nothing while callers come one at a time.
-    fn gather(
-        &mut self,
-        waiting: &mut mpsc::Receiver<Box<dyn Request>>,
-        batch: &mut Vec<Box<dyn Request>>,
-        expected: usize,
-    ) {
-        if batch.len() >= expected {
-            return;
+    let (begin, most) = (Instant::now(), patience.next());
+    while batch.len() < expected && begin.elapsed() < most {
+        match waiting.try_recv() {
+            Ok(request) => batch.push(request),
+            Err(_) => thread::yield_now(),
         }
-        self.batches += 1;
-        let most = if self.batches.is_multiple_of(Self::PROBE) { GATHER_MAX } else { self.most };
-        let begin = Instant::now();
-        while batch.len() < expected && begin.elapsed() < most {
-            match waiting.try_recv() {
-                Ok(request) => batch.push(request),
-                Err(_) => thread::yield_now(),
-            }
-        }
-        self.most = if batch.len() >= expected { GATHER_MAX } else { most / 2 };
     }
+    patience.learn(batch.len() >= expected);
 }
 
 /// All of the batch in one transaction, or nothing of it.

@@ -1,7 +1,8 @@
-//! The suite over SQLite, and what only a database file can suffer.
+//! The suite over each driver, and what only a database file, or only a server, can suffer.
 
 mod damage;
 mod plans;
+mod postgres;
 mod schemas;
 mod suite;
 

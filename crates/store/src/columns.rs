@@ -1,0 +1,53 @@
+//! What both drivers write in columns: names and bytes that stand for values of the domain.
+
+use std::time::Duration;
+
+use longshore_domain::access::PrincipalClass;
+use longshore_domain::estimate::SAMPLES_MAX;
+use longshore_domain::job::StateName;
+
+/// The phase of a state, as its column holds it.
+pub(crate) fn phase(state: StateName) -> Option<&'static str> {
+    match state {
+        StateName::Finished => None,
+        live if live.is_live() => Some("live"),
+        other => Some(other.as_str()),
+    }
+}
+
+/// The class of a principal, as its column holds it.
+pub(crate) fn class_name(class: PrincipalClass) -> &'static str {
+    match class {
+        PrincipalClass::Person => "person",
+        PrincipalClass::Agent => "agent",
+        PrincipalClass::Worker => "worker",
+        PrincipalClass::Node => "node",
+    }
+}
+
+/// The class of that name.
+pub(crate) fn class_parse(name: &str) -> Option<PrincipalClass> {
+    [PrincipalClass::Person, PrincipalClass::Agent, PrincipalClass::Worker, PrincipalClass::Node]
+        .into_iter()
+        .find(|class| class_name(*class) == name)
+}
+
+const SAMPLE_BYTES: usize = size_of::<u64>();
+/// Bytes of all the samples that are kept of one likeness.
+pub(crate) const SAMPLES_BYTES_MAX: usize = SAMPLES_MAX * SAMPLE_BYTES;
+
+/// Reads the samples of a likeness, oldest first.
+pub(crate) fn samples(bytes: &[u8]) -> Vec<Duration> {
+    let (whole, _) = bytes.as_chunks::<SAMPLE_BYTES>();
+    whole.iter().map(|sample| Duration::from_millis(u64::from_le_bytes(*sample))).collect()
+}
+
+/// A sample as it is kept.
+pub(crate) fn sample(took: Duration) -> [u8; SAMPLE_BYTES] {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX).to_le_bytes()
+}
+
+/// Whether a job's name or title has this text, ignoring case. Databases ignore it by rules of their own.
+pub(crate) fn has_text(name: Option<&str>, title: &str, lowercase: &str) -> bool {
+    [name, Some(title)].into_iter().flatten().any(|text| text.to_lowercase().contains(lowercase))
+}

@@ -1,0 +1,252 @@
+//! A desk as arrays of columns, which is how its rows are sent.
+
+use longshore_domain::id::JobNumber;
+use longshore_domain::job::{Job, JobState, Question};
+use longshore_domain::time::Timestamp;
+
+use super::desk::{Desk, Line};
+use super::errors::Attempted;
+use super::rows::encoded;
+use super::session::Value;
+use crate::columns;
+use crate::draft::Draft;
+
+/// A desk as arrays of columns.
+#[derive(Default)]
+pub(super) struct Columns<'a> {
+    pub(super) queues: Vec<&'a str>,
+    pub(super) jobs: Jobs<'a>,
+    pub(super) keys: Keys<'a>,
+    pub(super) dependencies: (Vec<i64>, Vec<i64>),
+    pub(super) inserted: Standings<'a>,
+    pub(super) queued: Queued<'a>,
+    pub(super) updated: Standings<'a>,
+    /// The versions that the database has of the updated ones.
+    pub(super) stored: Vec<i64>,
+    pub(super) taken: Vec<i64>,
+    pub(super) ends: Vec<i64>,
+    /// How many lines of history there are.
+    pub(super) count: i64,
+    pub(super) lines: Lines<'a>,
+    pub(super) ended: Ended<'a>,
+    pub(super) asks: Asks<'a>,
+    pub(super) closes: Closes,
+    pub(super) samples: (Vec<i64>, Vec<Vec<u8>>),
+}
+
+impl<'a> Columns<'a> {
+    pub(super) fn of(desk: &'a Desk<'_>) -> Attempted<Self> {
+        let writes = &desk.writes;
+        let mut columns = Self { count: writes.lines.len() as i64, ..Self::default() };
+        columns.queues.extend(writes.queues.iter().map(|queue| queue.as_str()));
+        for (number, draft) in &writes.accepted {
+            columns.jobs.push(desk.job(*number)?, draft);
+        }
+        columns.keys = Keys::of(&writes.accepted);
+        for (job, stored) in desk.written() {
+            match stored {
+                None => {
+                    columns.inserted.push(job)?;
+                    columns.queued.queue.push(job.queue.as_str());
+                    columns.queued.priority.push(job.priority);
+                }
+                Some(stored) => {
+                    columns.updated.push(job)?;
+                    columns.stored.push(stored as i64);
+                }
+            }
+        }
+        columns.dependencies = writes.dependencies.iter().map(|(on, by)| (on.0 as i64, by.0 as i64)).unzip();
+        columns.taken.extend(writes.taken.iter().map(|number| number.0 as i64));
+        columns.ends.extend(writes.ends.iter().map(|end| end.job.0 as i64));
+        writes.lines.iter().for_each(|line| columns.lines.push(line));
+        for end in &writes.ends {
+            columns.ended.push(desk.job(end.job)?, end.line);
+        }
+        for (job, question) in &writes.asks {
+            columns.asks.push(*job, question)?;
+        }
+        for (question, answer, at) in &writes.closes {
+            columns.closes.id.push(question.to_string());
+            columns.closes.closed_at.push(at.as_millis());
+            columns.closes.answer.push(answer.as_ref().map(encoded).transpose()?);
+        }
+        let samples = writes.samples.iter().map(|(likeness, samples)| {
+            let bytes = samples.iter().flat_map(|took| columns::sample(*took)).collect();
+            (*likeness as i64, bytes)
+        });
+        columns.samples = samples.unzip();
+        Ok(columns)
+    }
+}
+
+/// Arrays of one length, with their values in the order in which the statement has them.
+macro_rules! arrays {
+    ($(#[$doc:meta])* $name:ident<$life:lifetime> { $($field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Default)]
+        pub(super) struct $name<$life> { $(pub(super) $field: Vec<$type>,)* }
+
+        impl $name<'_> {
+            pub(super) fn values(&self) -> Vec<Value<'_>> {
+                vec![$(&self.$field),*]
+            }
+        }
+    };
+}
+
+arrays! {
+    /// What never changes about new jobs.
+    Jobs<'a> {
+        number: i64, id: &'a str, principal_class: &'a str, principal_name: &'a str, conversation: Option<&'a str>,
+        kind: &'a str, name: Option<&'a str>, title: &'a str, retry: &'a str, likeness: i64, retry_of: Option<String>,
+        submitted_at: i64, spec: &'a str,
+    }
+}
+
+arrays! {
+    /// Keys of new jobs.
+    Keys<'a> { principal_class: &'a str, principal_name: &'a str, key: &'a str, job: i64, digest: &'a [u8], }
+}
+
+arrays! {
+    /// Where jobs stand.
+    Standings<'a> {
+        job: i64, version: i64, state: &'a str, phase: Option<&'a str>, content: String, attempt: i64, failures: i64,
+        holder: Option<String>, started_at: Option<i64>, changed_at: i64, due_at: Option<i64>,
+        finished_at: Option<i64>, outcome: Option<&'a str>, pinned: bool, output_expired: bool,
+    }
+}
+
+arrays! {
+    /// What only new jobs have, beside [`Standings`].
+    Queued<'a> { queue: &'a str, priority: i16, }
+}
+
+arrays! {
+    /// Lines of history.
+    Lines<'a> { job: i64, at: i64, kind: &'a str, state: &'a str, attempt: i64, detail: Option<&'a str>, }
+}
+
+arrays! {
+    /// Ends in chats.
+    Ended<'a> { principal_name: &'a str, conversation: &'a str, line: i64, job: i64, }
+}
+
+arrays! {
+    /// Questions that are open from now on.
+    Asks<'a> {
+        job: i64, id: String, attempt: i64, key: &'a str, kind: &'a str, prompt: &'a str, schema: Option<String>,
+        asked_at: i64, deadline_at: Option<i64>,
+    }
+}
+
+/// Questions that are open no more.
+#[derive(Default)]
+pub(super) struct Closes {
+    pub(super) id: Vec<String>,
+    pub(super) closed_at: Vec<i64>,
+    pub(super) answer: Vec<Option<String>>,
+}
+
+impl<'a> Jobs<'a> {
+    fn push(&mut self, job: &'a Job, draft: &'a Draft) {
+        self.number.push(job.number.0 as i64);
+        self.id.push(&draft.id);
+        self.principal_class.push(columns::class_name(job.principal.class));
+        self.principal_name.push(&job.principal.name);
+        self.conversation.push(job.conversation.as_ref().map(|conversation| conversation.as_str()));
+        self.kind.push(job.kind.as_str());
+        self.name.push(job.name.as_deref());
+        self.title.push(&draft.title);
+        self.retry.push(&draft.retry);
+        self.likeness.push(job.likeness as i64);
+        self.retry_of.push(job.retry_of.map(|id| id.to_string()));
+        self.submitted_at.push(job.submitted_at.as_millis());
+        self.spec.push(&draft.spec);
+    }
+}
+
+impl<'a> Keys<'a> {
+    /// The keys of new jobs in one order for all, so that two who insert the same ones do not wait for each other.
+    fn of(accepted: &[(JobNumber, &'a Draft)]) -> Self {
+        let keyed = accepted.iter().filter_map(|(number, draft)| {
+            let key = draft.new.key.as_ref()?;
+            let class = columns::class_name(draft.new.principal.class);
+            Some((class, draft.new.principal.name.as_str(), key, number.0 as i64))
+        });
+        let mut keyed: Vec<_> = keyed.collect();
+        keyed.sort_unstable_by_key(|(class, name, key, _)| (*class, *name, key.key.as_str()));
+        let mut keys = Self::default();
+        for (class, name, key, number) in keyed {
+            keys.principal_class.push(class);
+            keys.principal_name.push(name);
+            keys.key.push(&key.key);
+            keys.job.push(number);
+            keys.digest.push(&key.digest);
+        }
+        keys
+    }
+}
+
+impl<'a> Standings<'a> {
+    fn push(&mut self, job: &'a Job) -> Attempted<()> {
+        let state = job.state.name();
+        let (finished_at, outcome) = match &job.state {
+            JobState::Finished { outcome, at } => (Some(at.as_millis()), Some(outcome.status.as_str())),
+            _ => (None, None),
+        };
+        self.job.push(job.number.0 as i64);
+        self.version.push(job.version as i64);
+        self.state.push(state.as_str());
+        self.phase.push(columns::phase(state));
+        self.content.push(encoded(&job.state)?);
+        self.attempt.push(job.attempt.0.into());
+        self.failures.push(job.failures.into());
+        self.holder.push(job.state.lease().map(|lease| lease.holder.to_string()));
+        self.started_at.push(job.started_at.map(Timestamp::as_millis));
+        self.changed_at.push(job.changed_at.as_millis());
+        self.due_at.push(job.state.due_at().map(Timestamp::as_millis));
+        self.finished_at.push(finished_at);
+        self.outcome.push(outcome);
+        self.pinned.push(job.pinned);
+        self.output_expired.push(job.output_expired);
+        Ok(())
+    }
+}
+
+impl<'a> Lines<'a> {
+    fn push(&mut self, line: &'a Line) {
+        self.job.push(line.job.0 as i64);
+        self.at.push(line.at.as_millis());
+        self.kind.push(line.kind.as_str());
+        self.state.push(line.state.as_str());
+        self.attempt.push(line.attempt.0.into());
+        self.detail.push(line.detail.as_deref());
+    }
+}
+
+impl<'a> Ended<'a> {
+    fn push(&mut self, job: &'a Job, line: usize) {
+        let Some(conversation) = &job.conversation else { return };
+        self.principal_name.push(&job.principal.name);
+        self.conversation.push(conversation.as_str());
+        self.line.push(line as i64);
+        self.job.push(job.number.0 as i64);
+    }
+}
+
+impl<'a> Asks<'a> {
+    fn push(&mut self, job: JobNumber, question: &'a Question) -> Attempted<()> {
+        self.job.push(job.0 as i64);
+        self.id.push(question.id.to_string());
+        self.attempt.push(question.attempt.0.into());
+        self.key.push(&question.key);
+        self.kind.push(question.kind.as_str());
+        self.prompt.push(&question.prompt);
+        self.schema.push(question.schema.as_ref().map(encoded).transpose()?);
+        self.asked_at.push(question.asked_at.as_millis());
+        self.deadline_at.push(question.deadline_at.map(Timestamp::as_millis));
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! The schema, as a list of steps that are applied in order and never edited after release.
+//!
+//! Nodes of different versions may share a database while they are upgraded one by one: a step says from which schema
+//! on programs can work with what it leaves behind.
+
+use super::errors::{Attempted, Trouble};
+use super::session::Session;
+
+/// One step of the schema.
+pub(crate) struct Migration {
+    /// The number that it begins with is the schema version that the step leads to.
+    pub(crate) name: &'static str,
+    sql: &'static str,
+    /// The oldest schema whose programs can work with the one that the step leads to: the step's own number unless all
+    /// that it does is out of sight of older programs.
+    pub(crate) compatible_from: u32,
+}
+
+/// Every step.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    name: "0001_jobs.sql",
+    sql: include_str!("../../migrations/postgres/0001_jobs.sql"),
+    compatible_from: 1,
+}];
+
+/// The newest schema version that this build knows.
+pub(crate) const SCHEMA_NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// What the database says of its schema.
+struct Found {
+    version: u32,
+    compatible_from: u32,
+}
+
+/// Brings the schema from whatever is there to the newest that this build knows, in one transaction and one process
+/// at a time. A newer one that this build can work with is left as it is.
+///
+/// # Errors
+/// [`Trouble::Newer`] for one that this build cannot work with.
+pub(super) async fn migrate(session: &Session, schema: &str) -> Attempted<()> {
+    session.execute("BEGIN").await?;
+    match migrate_inside(session, schema).await {
+        Ok(()) => session.execute("COMMIT").await,
+        Err(trouble) => {
+            // Without a connection there is nothing left to undo.
+            drop(session.execute("ROLLBACK").await);
+            Err(trouble)
+        }
+    }
+}
+
+async fn migrate_inside(session: &Session, schema: &str) -> Attempted<()> {
+    session.query("SELECT pg_advisory_xact_lock(hashtext('longshore migration'), hashtext($1))", &[&schema]).await?;
+    let exists = session.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", &[&schema]).await?;
+    // Asked first, because making what exists still takes the right to make.
+    if exists.is_empty() {
+        session.execute(&format!("CREATE SCHEMA {schema}")).await?;
+    }
+    let tables = session.query("SELECT to_regclass($1)::text", &[&format!("{schema}.meta")]).await?;
+    let found = match tables[0].try_get::<_, Option<String>>(0)? {
+        Some(_) => read(session).await?,
+        None => Found { version: 0, compatible_from: 0 },
+    };
+    found.judge()?;
+    for (at, step) in MIGRATIONS.iter().enumerate().skip(found.version as usize) {
+        session.execute(step.sql).await?;
+        let noted = "UPDATE meta SET schema_version = $1, compatible_from = $2";
+        session.query(noted, &[&(at as i64 + 1), &i64::from(step.compatible_from)]).await?;
+        tracing::info!(migration = step.name, "schema migrated");
+    }
+    Ok(())
+}
+
+/// Checks that this build can work with the schema, as a newer node may have left it.
+pub(super) async fn check(session: &Session) -> Attempted<()> {
+    read(session).await?.judge()
+}
+
+/// The version of the schema.
+pub(super) async fn version(session: &Session) -> Attempted<u32> {
+    Ok(read(session).await?.version)
+}
+
+async fn read(session: &Session) -> Attempted<Found> {
+    let rows = session.query("SELECT schema_version, compatible_from FROM meta", &[]).await?;
+    let row = rows.first().ok_or_else(|| Trouble::Other("the table `meta` is empty".into()))?;
+    let number = |at| row.try_get::<_, i64>(at).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+    Ok(Found { version: number(0)?, compatible_from: number(1)? })
+}
+
+impl Found {
+    fn judge(&self) -> Attempted<()> {
+        match self.compatible_from {
+            0..=SCHEMA_NEWEST => Ok(()),
+            _ => Err(Trouble::Newer { found: self.version, known: SCHEMA_NEWEST }),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Reads of single rows and of the whole.
+
+use std::time::Duration;
+
+use longshore_domain::id::{EventSeq, JobId, JobNumber};
+use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
+use longshore_domain::store::{Counts, Queue, StoreFacts};
+use longshore_domain::time::Timestamp;
+
+use super::errors::Attempted;
+use super::landing::LAST_EVENT;
+use super::migrations;
+use super::rows::{self, EVENT_COLUMNS};
+use super::session::{Connector, Session};
+use super::turn::select_jobs;
+use crate::columns;
+
+const POSITION: &str = "SELECT \
+     (SELECT count(*) FROM standing AS above WHERE above.phase = 'queued' AND above.queue = s.queue \
+     AND above.priority > s.priority) \
+     + (SELECT count(*) FROM standing AS other WHERE other.phase = 'queued' AND other.queue = s.queue \
+     AND other.priority = s.priority AND other.job < s.job) \
+     FROM job AS j JOIN standing AS s ON s.job = j.number WHERE j.id = $1 AND s.phase = 'queued'";
+const COUNTS: &str = "SELECT state, count(*) FROM standing WHERE phase IS NOT NULL GROUP BY state \
+     UNION ALL SELECT 'finished', count(*) FROM standing WHERE phase IS NULL";
+const NEXT_DUE: &str = "SELECT min(due_at) FROM standing WHERE due_at IS NOT NULL";
+const FACTS: &str = "SELECT current_setting('server_version'), current_setting('synchronous_commit'), \
+     current_setting('fsync'), (SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c \
+     JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r')";
+
+pub(super) async fn job(session: &Session, id: JobId) -> Attempted<Option<Job>> {
+    let sql = format!("{} WHERE j.id = $1", select_jobs());
+    session.query(&sql, &[&id.to_string()]).await?.first().map(rows::job).transpose()
+}
+
+pub(super) async fn job_by_number(session: &Session, number: JobNumber) -> Attempted<Option<Job>> {
+    let Ok(number) = i64::try_from(number.0) else { return Ok(None) };
+    let sql = format!("{} WHERE j.number = $1", select_jobs());
+    session.query(&sql, &[&number]).await?.first().map(rows::job).transpose()
+}
+
+pub(super) async fn spec(session: &Session, id: JobId) -> Attempted<Option<JobSpec>> {
+    let rows = session.query("SELECT spec FROM job WHERE id = $1", &[&id.to_string()]).await?;
+    rows.first().map(|row| rows::json(row, 0)).transpose()
+}
+
+pub(super) async fn live_jobs(session: &Session) -> Attempted<Vec<Job>> {
+    let sql = format!("{} WHERE s.phase = 'live'", select_jobs());
+    rows::jobs(&session.query(&sql, &[]).await?)
+}
+
+pub(super) async fn position(session: &Session, id: JobId) -> Attempted<Option<u64>> {
+    let rows = session.query(POSITION, &[&id.to_string()]).await?;
+    rows.first().map(|row| rows::get::<i64>(row, 0).map(|before| before as u64)).transpose()
+}
+
+pub(super) async fn next_due(session: &Session) -> Attempted<Option<Timestamp>> {
+    let rows = session.query(NEXT_DUE, &[]).await?;
+    Ok(rows.first().map(|row| rows::time_or_null(row, 0)).transpose()?.flatten())
+}
+
+pub(super) async fn events(
+    session: &Session,
+    after: EventSeq,
+    job: Option<JobId>,
+    limit: i64,
+) -> Attempted<Vec<EventRecord>> {
+    let after = i64::try_from(after.0).unwrap_or(i64::MAX);
+    let of_one = if job.is_some() { "AND j.id = $3" } else { "" };
+    let sql = format!(
+        "SELECT {EVENT_COLUMNS} FROM event AS e JOIN job AS j ON j.number = e.job WHERE e.seq > $1 {of_one} \
+         ORDER BY e.seq LIMIT $2"
+    );
+    let rows = match job {
+        Some(id) => session.query(&sql, &[&after, &limit, &id.to_string()]).await?,
+        None => session.query(&sql, &[&after, &limit]).await?,
+    };
+    rows.iter().map(rows::event).collect()
+}
+
+pub(super) async fn last_event(session: &Session) -> Attempted<EventSeq> {
+    let rows = session.query(LAST_EVENT, &[]).await?;
+    Ok(EventSeq(rows.first().map_or(Ok(0), |row| rows::get::<i64>(row, 0))? as u64))
+}
+
+pub(super) async fn samples(session: &Session, likeness: u64) -> Attempted<Vec<Duration>> {
+    let rows = session.query("SELECT samples FROM duration WHERE likeness = $1", &[&(likeness as i64)]).await?;
+    rows.first().map_or(Ok(vec![]), |row| rows::get(row, 0).map(columns::samples))
+}
+
+pub(super) async fn counts(session: &Session) -> Attempted<Counts> {
+    let mut counts = Counts::default();
+    for row in session.query(COUNTS, &[]).await? {
+        let count = rows::get::<i64>(&row, 1)? as u64;
+        match rows::named(&row, 0, StateName::parse)? {
+            StateName::Finished => counts.finished = count,
+            state => drop(counts.unfinished.insert(state, count)),
+        }
+    }
+    Ok(counts)
+}
+
+pub(super) async fn queues(session: &Session) -> Attempted<Vec<Queue>> {
+    let rows = session.query("SELECT name, concurrency FROM queue ORDER BY name", &[]).await?;
+    let queue = |row| Ok(Queue { name: rows::queue_name(row, 0)?, concurrency: rows::unsigned(row, 1)? });
+    rows.iter().map(queue).collect()
+}
+
+/// Up to `limit` unpinned jobs that ended before `before`, oldest first; only those that still have their output if
+/// `with_output`.
+pub(super) async fn ended(session: &Session, before: Timestamp, with_output: bool, limit: i64) -> Attempted<Vec<Job>> {
+    let of = |expired: bool| {
+        format!(
+            "(SELECT job, finished_at FROM standing WHERE finished_at IS NOT NULL AND NOT pinned \
+             AND output_expired = {expired} AND finished_at < $1 ORDER BY finished_at, job LIMIT $2)"
+        )
+    };
+    // The index keeps jobs with and without output apart, each by age.
+    let found = if with_output { of(false) } else { format!("({} UNION ALL {})", of(false), of(true)) };
+    let sql =
+        format!("{} JOIN {found} AS e ON e.job = j.number ORDER BY e.finished_at, j.number LIMIT $2", select_jobs());
+    rows::jobs(&session.query(&sql, &[&before.as_millis(), &limit]).await?)
+}
+
+pub(super) async fn facts(session: &Session, connector: &Connector) -> Attempted<StoreFacts> {
+    let rows = session.query(FACTS, &[&connector.schema()]).await?;
+    let text = |at| rows.first().map_or(Ok(""), |row| rows::get::<&str>(row, at));
+    let version = text(0)?.split(' ').next().unwrap_or_default();
+    let bytes = rows.first().map(|row| rows::get::<Option<i64>>(row, 3)).transpose()?.flatten();
+    Ok(StoreFacts {
+        engine: format!("PostgreSQL {version}"),
+        location: connector.location().to_owned(),
+        schema: migrations::version(session).await?,
+        durability: format!("synchronous_commit={}, fsync={}", text(1)?, text(2)?),
+        bytes: bytes.map(|bytes| bytes as u64),
+    })
+}

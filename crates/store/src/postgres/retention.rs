@@ -1,0 +1,81 @@
+//! Pinning, and what is left of jobs after their time.
+
+use std::collections::HashSet;
+
+use longshore_domain::id::{JobId, JobNumber};
+use longshore_domain::job::Job;
+use longshore_domain::store::StoreError;
+
+use super::desk::Desk;
+use super::errors::Attempted;
+use super::landing::land;
+use super::node::Node;
+use super::rows;
+use super::session::Step;
+use super::turn::Turn;
+
+async fn lock_ids(turn: &Turn<'_>, ids: &[JobId]) -> Attempted<Vec<Job>> {
+    let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    turn.lock_jobs("j.id = ANY($1)", &[&ids]).await
+}
+
+/// Keeps a job from retention, or no longer.
+pub(super) async fn pin(node: &Node, turn: &Turn<'_>, id: JobId, pinned: bool) -> Attempted<Result<Job, StoreError>> {
+    let mut desk = Desk::of(lock_ids(turn, &[id]).await?);
+    let found = match desk.number(id) {
+        Some(number) => Ok(desk.mark(number, |job| job.pinned = pinned)?.clone()),
+        None => Err(StoreError::JobNotFound(id)),
+    };
+    land(node, turn, &desk).await?;
+    Ok(found)
+}
+
+/// Notes that the output of these jobs is gone. Unknown and unfinished ones, and those noted before, stay as they are.
+pub(super) async fn output_expired(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attempted<()> {
+    let mut desk = Desk::of(lock_ids(turn, ids).await?);
+    for number in desk.all() {
+        let job = desk.job(number)?;
+        if job.is_finished() && !job.output_expired {
+            desk.mark(number, |job| job.output_expired = true)?;
+        }
+    }
+    land(node, turn, &desk).await.map(drop)
+}
+
+/// Notes the newest event, before the row that carries it may go.
+const KEEP_NEWEST: &str = "UPDATE meta SET event_seq = greatest(event_seq, (SELECT max(seq) FROM event))";
+const REMOVE: [&str; 6] = [
+    "DELETE FROM event WHERE job = ANY($1)",
+    "DELETE FROM key WHERE job = ANY($1)",
+    "DELETE FROM question WHERE job = ANY($1)",
+    "DELETE FROM ended WHERE job = ANY($1)",
+    "DELETE FROM standing WHERE job = ANY($1)",
+    "DELETE FROM job WHERE number = ANY($1)",
+];
+/// Forgets what chats were told whose last job was removed.
+const FORGET: &str = "DELETE FROM announced AS a USING unnest($1::text[], $2::text[]) AS n(principal_name, conversation) \
+     WHERE a.principal_name = n.principal_name AND a.conversation = n.conversation AND NOT EXISTS (SELECT 1 \
+     FROM job AS j WHERE j.conversation = n.conversation AND j.principal_name = n.principal_name)";
+
+/// Removes finished jobs with all that belongs to them; returns how many. Unfinished and pinned ones stay, and so do
+/// those whose dependents have not been told yet.
+pub(super) async fn remove(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attempted<u64> {
+    let locked = lock_ids(turn, ids).await?;
+    let numbers: Vec<_> = locked.iter().map(|job| job.number.0 as i64).collect();
+    let unsettled = turn.session.query("SELECT job FROM outbox WHERE job = ANY($1)", &[&numbers]).await?;
+    let unsettled = unsettled.iter().map(|row| rows::number(row, 0)).collect::<Attempted<HashSet<JobNumber>>>()?;
+    let goes = |job: &&Job| job.is_finished() && !job.pinned && !unsettled.contains(&job.number);
+    let removed: Vec<_> = locked.iter().filter(goes).collect();
+    let numbers: Vec<_> = removed.iter().map(|job| job.number.0 as i64).collect();
+    let chats =
+        removed.iter().filter_map(|job| Some((job.principal.name.as_str(), job.conversation.as_ref()?.as_str())));
+    let (names, conversations): (Vec<_>, Vec<_>) = chats.unzip();
+    if !removed.is_empty() {
+        let mut steps = vec![Step::new(KEEP_NEWEST, vec![])];
+        steps.extend(REMOVE.iter().map(|sql| Step::new(sql, vec![&numbers])));
+        steps.push(Step::new(FORGET, vec![&names, &conversations]));
+        turn.session.run(&steps).await?;
+    }
+    land(node, turn, &Desk::default()).await?;
+    Ok(removed.len() as u64)
+}

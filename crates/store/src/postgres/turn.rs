@@ -1,0 +1,45 @@
+//! A transaction: begun, and ended by writing a desk down.
+
+use longshore_domain::id::JobNumber;
+use longshore_domain::job::Job;
+
+use super::errors::{Attempted, Trouble};
+use super::rows::{self, JOB_COLUMNS};
+use super::session::{Session, Step, Value};
+
+/// Says who the transaction is, so that its end can be looked up over another connection.
+pub(super) const XID: &str = "SELECT pg_current_xact_id()::text";
+
+/// A transaction that is open.
+pub(super) struct Turn<'s> {
+    pub(super) session: &'s Session,
+    pub(super) xid: String,
+}
+
+impl<'s> Turn<'s> {
+    /// Opens a transaction.
+    pub(super) async fn begin(session: &'s Session) -> Attempted<Self> {
+        session.mark_open();
+        let answers = session.run(&[Step::new("BEGIN", vec![]), Step::new(XID, vec![])]).await?;
+        let row = answers.iter().flatten().next().ok_or_else(|| Trouble::Other("the transaction has no id".into()))?;
+        Ok(Self { session, xid: rows::get(row, 0)? })
+    }
+
+    /// Reads and locks the jobs that `which` names, by `s` and `j`, in the order of their numbers: whoever waits for
+    /// locks takes them in this order.
+    pub(super) async fn lock_jobs(&self, which: &str, values: &[Value<'_>]) -> Attempted<Vec<Job>> {
+        let sql = format!("{} WHERE {which} ORDER BY j.number FOR UPDATE OF s", select_jobs());
+        rows::jobs(&self.session.query(&sql, values).await?)
+    }
+
+    /// The same for jobs of these numbers. Those that are not there are left out.
+    pub(super) async fn lock_numbers(&self, numbers: impl IntoIterator<Item = JobNumber>) -> Attempted<Vec<Job>> {
+        let numbers: Vec<_> = numbers.into_iter().map(|number| number.0 as i64).collect();
+        self.lock_jobs("j.number = ANY($1)", &[&numbers]).await
+    }
+}
+
+/// The beginning of a query for jobs.
+pub(super) fn select_jobs() -> String {
+    format!("SELECT {JOB_COLUMNS} FROM job AS j JOIN standing AS s ON s.job = j.number")
+}

@@ -1,0 +1,97 @@
+//! The suite over PostgreSQL, and what only a server that others share can suffer.
+
+mod limits;
+mod loss;
+mod nodes;
+mod pair;
+mod proxy;
+mod server;
+mod suite;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_domain::store::Store;
+use tokio_postgres::{Client, NoTls};
+
+use crate::conformance::Place;
+use crate::{PostgresOptions, PostgresStore};
+use proxy::Proxy;
+use server::Server;
+
+/// A schema of its own on a server.
+pub(super) struct Schema {
+    server: &'static Server,
+    name: String,
+}
+
+impl Schema {
+    /// One on the server that all tests share.
+    pub(super) fn new() -> Self {
+        Self::on(Server::shared())
+    }
+
+    /// One on a server that no other test uses.
+    fn on_own_server() -> Self {
+        Self::on(Server::own())
+    }
+
+    fn on(server: &'static Server) -> Self {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        Self { server, name: format!("s{}", COUNT.fetch_add(1, Ordering::Relaxed)) }
+    }
+
+    fn options(&self) -> PostgresOptions {
+        PostgresOptions {
+            schema: self.name.clone(),
+            patience: PATIENCE,
+            ..PostgresOptions::new(url(self.server.folder()))
+        }
+    }
+
+    async fn store(&self) -> PostgresStore {
+        PostgresStore::open(self.options()).await.unwrap()
+    }
+
+    async fn open_through(&self, proxy: &Proxy) -> Arc<dyn Store> {
+        let options = PostgresOptions { url: url(proxy.folder()), ..self.options() };
+        Arc::new(PostgresStore::open(options).await.unwrap())
+    }
+}
+
+/// Far longer than anything takes here: no test waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The server whose socket is in this folder.
+fn url(folder: &Path) -> String {
+    format!("postgres://longshore@{}/postgres", folder.display().to_string().replace('/', "%2F"))
+}
+
+/// A connection of an outsider.
+async fn client(schema: &Schema) -> Client {
+    let address = format!("{}?application_name=outsider", url(schema.server.folder()));
+    let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.batch_execute(&format!("SET search_path = {}", schema.name)).await.unwrap();
+    client
+}
+
+/// Cuts all connections of stores on this server; returns how many.
+async fn terminate_all(schema: &Schema) -> i64 {
+    let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'longshore'";
+    client(schema).await.query_one(sql, &[]).await.unwrap().get(0)
+}
+
+#[async_trait]
+impl Place for Schema {
+    async fn open(&self) -> Arc<dyn Store> {
+        Arc::new(self.store().await)
+    }
+
+    fn another(&self) -> Box<dyn Place> {
+        Box::new(Self::on(self.server))
+    }
+}

@@ -1,0 +1,146 @@
+//! Several nodes at once: each lease once, each limit kept, no line of history missed, and hints of what others do.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use longshore_domain::id::EventSeq;
+use longshore_domain::job::EventRecord;
+use longshore_domain::store::{Claim, NewJob, Store, StoreError};
+
+use super::{Schema, terminate_all};
+use crate::conformance::Place;
+use crate::conformance::scene::{MANY, Scene, ended, node, queue, started};
+
+const NODES: u128 = 3;
+const JOBS: usize = 120;
+const LIMIT: u32 = 4;
+
+/// Reads the history as it grows, until `done` and nothing more comes.
+async fn follow(store: Arc<dyn Store>, done: Arc<AtomicBool>) -> Vec<EventRecord> {
+    let mut read: Vec<EventRecord> = vec![];
+    loop {
+        let last_round = done.load(Ordering::SeqCst);
+        let after = read.last().map_or(EventSeq(0), |line| line.seq);
+        let page = store.events(after, None, 7).await.unwrap();
+        if page.is_empty() && last_round {
+            return read;
+        }
+        read.extend(page);
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_at_once_keep_limits_run_each_job_once_and_hide_no_line() {
+    let schema = Schema::new();
+    let scene = Arc::new(Scene::new(&schema).await);
+    scene.set_queue("default", LIMIT).await;
+    let done = Arc::new(AtomicBool::new(false));
+    let follower = tokio::spawn(follow(schema.open().await, Arc::clone(&done)));
+    let (live, finished) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+    let mut workers = vec![];
+    for number in 1..=NODES {
+        let store = schema.open().await;
+        for _ in 0..4 {
+            let (store, scene) = (Arc::clone(&store), Arc::clone(&scene));
+            let (live, finished) = (Arc::clone(&live), Arc::clone(&finished));
+            workers.push(tokio::spawn(async move {
+                let mut taken = vec![];
+                while finished.load(Ordering::SeqCst) < JOBS as u32 {
+                    let room = Claim { holder: node(number), ..scene.room(3) };
+                    for claimed in store.claim(room, scene.now()).await.unwrap() {
+                        // Counted later than it began and no longer than it lasts: never more than there are.
+                        assert!(live.fetch_add(1, Ordering::SeqCst) < LIMIT, "more jobs run than the queue lends");
+                        let job = claimed.job;
+                        store.record(job.id, started(&job), None, scene.now()).await.0.unwrap();
+                        live.fetch_sub(1, Ordering::SeqCst);
+                        assert!(store.record(job.id, ended(&job, 0), None, scene.now()).await.0.is_ok());
+                        finished.fetch_add(1, Ordering::SeqCst);
+                        taken.push(job.id);
+                    }
+                }
+                taken
+            }));
+        }
+    }
+    for _ in 0..JOBS {
+        scene.accept(scene.job()).await;
+    }
+    let mut taken = vec![];
+    for worker in workers {
+        taken.extend(worker.await.unwrap());
+    }
+    done.store(true, Ordering::SeqCst);
+    assert_eq!((taken.len(), taken.iter().collect::<HashSet<_>>().len()), (JOBS, JOBS));
+    let all = scene.store.events(EventSeq(0), None, MANY).await.unwrap();
+    assert_eq!(all.len(), 4 * JOBS);
+    assert_eq!(follower.await.unwrap(), all, "a line became visible behind one that was read already");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_nodes_that_submit_under_one_key_one_is_first() {
+    let schema = Schema::new();
+    let scene = Arc::new(Scene::new(&schema).await);
+    let other = schema.open().await;
+    for round in 0..20_u8 {
+        let key = || Some(longshore_domain::store::IdempotencyKey { key: format!("key {round}"), digest: [round; 32] });
+        let new = || NewJob { key: key(), queue: queue(&format!("q{round}")), ..scene.job() };
+        let stores = [Arc::clone(&scene.store), Arc::clone(&other)];
+        let calls = stores.map(|store| {
+            let (new, now) = (new(), scene.now());
+            tokio::spawn(async move { store.submit(new, None, now).await.unwrap().0 })
+        });
+        let [one, two] = calls;
+        let (one, two) = (one.await.unwrap(), two.await.unwrap());
+        assert_eq!((one.job.id, one.existing), (two.job.id, !two.existing));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_nodes_that_report_the_same_attempt_one_is_heard() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let other = schema.open().await;
+    for _ in 0..20 {
+        let job = scene.running(scene.job()).await;
+        let calls = [Arc::clone(&scene.store), Arc::clone(&other)].map(|store| {
+            let (job, now) = (job.clone(), scene.now());
+            tokio::spawn(async move { store.record(job.id, ended(&job, 0), None, now).await.0 })
+        });
+        let [one, two] = calls;
+        let answers = [one.await.unwrap(), two.await.unwrap()];
+        let heard = answers.iter().filter(|answer| answer.is_ok()).count();
+        let late = answers.iter().filter(|answer| matches!(answer, Err(StoreError::Refused(_)))).count();
+        assert_eq!((heard, late), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_node_hears_what_another_one_changes() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let other = schema.open().await;
+    let mut mark = other.changed(0).await.unwrap();
+    // Until it listens, the first look counts as a change.
+    for _ in 0..3 {
+        let job = scene.accept(scene.job()).await;
+        mark = other.changed(mark).await.unwrap();
+        assert_eq!(other.job(job.id).await.unwrap(), Some(job));
+    }
+    scene.set_queue("default", 7).await;
+    other.changed(mark).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_could_not_hear_looks_once_it_can_again() {
+    let schema = Schema::on_own_server();
+    let scene = Scene::new(&schema).await;
+    let other = schema.open().await;
+    let mut mark = other.changed(0).await.unwrap();
+    for _ in 0..3 {
+        terminate_all(&schema).await;
+        scene.accept(scene.job()).await;
+        mark = other.changed(mark).await.unwrap();
+    }
+}

@@ -1,0 +1,186 @@
+//! The suite once more, over two nodes that take turns on one database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
+use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
+use longshore_domain::store::{
+    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts,
+    Submitted, Unannounced,
+};
+use longshore_domain::time::Timestamp;
+
+use super::Schema;
+use crate::PostgresStore;
+use crate::conformance::Place;
+
+crate::conformance!(Pair(Schema::new()));
+
+struct Pair(Schema);
+
+#[async_trait]
+impl Place for Pair {
+    async fn open(&self) -> Arc<dyn Store> {
+        let nodes = [self.0.store().await, self.0.store().await];
+        Arc::new(Turns { nodes, next: AtomicUsize::new(0) })
+    }
+
+    fn another(&self) -> Box<dyn Place> {
+        Box::new(Self(Schema::new()))
+    }
+}
+
+/// Two nodes of which each verb takes the next.
+struct Turns {
+    nodes: [PostgresStore; 2],
+    next: AtomicUsize,
+}
+
+impl Turns {
+    fn node(&self) -> &PostgresStore {
+        &self.nodes[self.next.fetch_add(1, Ordering::Relaxed) % 2]
+    }
+}
+
+type Answer<T> = Result<T, StoreError>;
+
+#[async_trait]
+impl Store for Turns {
+    async fn submit(&self, job: NewJob, claim: Option<Claim>, now: Timestamp) -> Answer<(Submitted, Vec<ClaimedJob>)> {
+        self.node().submit(job, claim, now).await
+    }
+
+    async fn claim(&self, claim: Claim, now: Timestamp) -> Answer<Vec<ClaimedJob>> {
+        self.node().claim(claim, now).await
+    }
+
+    async fn record(
+        &self,
+        job: JobId,
+        event: Event,
+        claim: Option<Claim>,
+        now: Timestamp,
+    ) -> (Answer<Change>, Vec<ClaimedJob>) {
+        self.node().record(job, event, claim, now).await
+    }
+
+    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Answer<u64> {
+        self.node().renew(holder, until, now).await
+    }
+
+    async fn promote_due(&self, now: Timestamp, limit: usize) -> Answer<Vec<Change>> {
+        self.node().promote_due(now, limit).await
+    }
+
+    async fn next_due(&self) -> Answer<Option<Timestamp>> {
+        self.node().next_due().await
+    }
+
+    async fn settle(&self, now: Timestamp, limit: usize) -> Answer<Vec<Change>> {
+        self.node().settle(now, limit).await
+    }
+
+    async fn expire_questions(&self, now: Timestamp, limit: usize) -> Answer<Vec<Change>> {
+        self.node().expire_questions(now, limit).await
+    }
+
+    async fn next_question_deadline(&self) -> Answer<Option<Timestamp>> {
+        self.node().next_question_deadline().await
+    }
+
+    async fn questions(&self, job: JobId) -> Answer<Vec<Question>> {
+        self.node().questions(job).await
+    }
+
+    async fn open_questions(&self, filter: QuestionFilter, limit: usize) -> Answer<Vec<Question>> {
+        self.node().open_questions(filter, limit).await
+    }
+
+    async fn job(&self, id: JobId) -> Answer<Option<Job>> {
+        self.node().job(id).await
+    }
+
+    async fn job_by_number(&self, number: JobNumber) -> Answer<Option<Job>> {
+        self.node().job_by_number(number).await
+    }
+
+    async fn spec(&self, id: JobId) -> Answer<Option<JobSpec>> {
+        self.node().spec(id).await
+    }
+
+    async fn jobs(&self, filter: JobFilter, limit: usize) -> Answer<Vec<Job>> {
+        self.node().jobs(filter, limit).await
+    }
+
+    async fn announce(&self, notice: Notice) -> Answer<Unannounced> {
+        self.node().announce(notice).await
+    }
+
+    async fn live_jobs(&self) -> Answer<Vec<Job>> {
+        self.node().live_jobs().await
+    }
+
+    async fn position(&self, id: JobId) -> Answer<Option<u64>> {
+        self.node().position(id).await
+    }
+
+    async fn events(&self, after: EventSeq, job: Option<JobId>, limit: usize) -> Answer<Vec<EventRecord>> {
+        self.node().events(after, job, limit).await
+    }
+
+    async fn last_event(&self) -> Answer<EventSeq> {
+        self.node().last_event().await
+    }
+
+    async fn samples(&self, likeness: u64) -> Answer<Vec<Duration>> {
+        self.node().samples(likeness).await
+    }
+
+    async fn counts(&self) -> Answer<Counts> {
+        self.node().counts().await
+    }
+
+    async fn queues(&self) -> Answer<Vec<Queue>> {
+        self.node().queues().await
+    }
+
+    async fn set_queue(&self, queue: Queue) -> Answer<()> {
+        self.node().set_queue(queue).await
+    }
+
+    async fn pin(&self, id: JobId, pinned: bool) -> Answer<Job> {
+        self.node().pin(id, pinned).await
+    }
+
+    async fn with_old_output(&self, before: Timestamp, limit: usize) -> Answer<Vec<Job>> {
+        self.node().with_old_output(before, limit).await
+    }
+
+    async fn output_expired(&self, jobs: Vec<JobId>) -> Answer<()> {
+        self.node().output_expired(jobs).await
+    }
+
+    async fn old_jobs(&self, before: Timestamp, limit: usize) -> Answer<Vec<Job>> {
+        self.node().old_jobs(before, limit).await
+    }
+
+    async fn remove(&self, jobs: Vec<JobId>) -> Answer<u64> {
+        self.node().remove(jobs).await
+    }
+
+    async fn changed(&self, seen: u64) -> Answer<u64> {
+        self.nodes[0].changed(seen).await
+    }
+
+    async fn facts(&self) -> Answer<StoreFacts> {
+        self.node().facts().await
+    }
+
+    async fn close(&self) {
+        self.nodes[0].close().await;
+        self.nodes[1].close().await;
+    }
+}

@@ -1,0 +1,89 @@
+//! A stretch of line between a store and its server on which answers get lost.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::server::Server;
+
+/// Passes on whatever is said, until it is told to lose something.
+pub(super) struct Proxy {
+    folder: TempDir,
+    orders: Arc<Orders>,
+}
+
+#[derive(Default)]
+struct Orders {
+    lose_next_commit: AtomicBool,
+    lost: AtomicU32,
+}
+
+const SOCKET: &str = ".s.PGSQL.5432";
+
+impl Proxy {
+    pub(super) async fn before(server: &Server) -> Self {
+        let folder = TempDir::new().unwrap();
+        let listener = UnixListener::bind(folder.path().join(SOCKET)).unwrap();
+        let orders = Arc::<Orders>::default();
+        let (real, shared) = (server.folder().join(SOCKET), Arc::clone(&orders));
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                pass(near, &real, &shared).await;
+            }
+        });
+        Self { folder, orders }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Cuts the next connection that ends a transaction, after the server has done so and before it is told.
+    pub(super) fn lose_next_commit(&self) {
+        self.orders.lose_next_commit.store(true, Ordering::SeqCst);
+    }
+
+    /// How many answers were lost.
+    pub(super) fn lost(&self) -> u32 {
+        self.orders.lost.load(Ordering::SeqCst)
+    }
+}
+
+async fn pass(near: UnixStream, real: &Path, orders: &Arc<Orders>) {
+    let Ok(far) = UnixStream::connect(real).await else { return };
+    let (near_read, near_write) = near.into_split();
+    let (far_read, far_write) = far.into_split();
+    tokio::spawn(there(near_read, far_write));
+    tokio::spawn(back(far_read, near_write, Arc::clone(orders)));
+}
+
+async fn there(mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+    tokio::io::copy(&mut from, &mut to).await.ok();
+}
+
+async fn back(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, orders: Arc<Orders>) {
+    let mut bytes = vec![0; 1 << 20];
+    let mut in_transaction = false;
+    while let Ok(count @ 1..) = from.read(&mut bytes).await {
+        let said = &bytes[..count];
+        let ends = in_transaction && has(said, b'I');
+        if ends && orders.lose_next_commit.swap(false, Ordering::SeqCst) {
+            orders.lost.fetch_add(1, Ordering::SeqCst);
+            return;
+        }
+        in_transaction = !ends && (in_transaction || has(said, b'T'));
+        if to.write_all(said).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether the server says that it is ready, with this status of the transaction.
+fn has(said: &[u8], status: u8) -> bool {
+    said.windows(6).any(|window| window == [b'Z', 0, 0, 0, 5, status])
+}
