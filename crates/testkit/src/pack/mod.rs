@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 pub use options::Options;
 
@@ -82,6 +82,8 @@ pub async fn run(options: Options) -> Result<bool> {
             verdicts.push(verdict);
         }
     }
+    let known = !verdicts.is_empty() || lines::all().any(|check| options.wants(check.id));
+    ensure!(known, "no check has such an id: --list names them");
     if let Some(path) = &options.json {
         report::write_json(&verdicts, path)?;
     }
