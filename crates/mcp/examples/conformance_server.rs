@@ -1,9 +1,10 @@
 //! The server that the conformance suite and the pack of checks are run against: the real protocol over a real engine,
 //! with what they expect to find, and with short times so that nobody waits for their end.
 //!
-//! `conformance_server [http FOLDER ADDRESS | stdio FOLDER]`. Everything is in the folder, where the next start finds
-//! it; without one it is a temporary folder and any port. Over HTTP it prints its URL first, and
-//! `Authorization: Bearer NAME` says who calls. It ends in good order when its input ends.
+//! `conformance_server [http FOLDER ADDRESS | stdio FOLDER] [KEPT]`. Everything is in the folder, where the next start
+//! finds it; without one it is a temporary folder and any port. Over HTTP it prints its URL first, and
+//! `Authorization: Bearer NAME` says who calls. What has ended goes after KEPT seconds, or an hour. It ends in good order
+//! when its input ends.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -25,8 +26,8 @@ use longshore_store::{SqliteOptions, SqliteStore};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-/// Ended jobs go after this: long enough to restart the server and look at them, short enough to see them gone.
-const KEPT: Duration = Duration::from_secs(12);
+/// Ended jobs go after this unless it is said otherwise: longer than anybody looks at them.
+const KEPT: Duration = Duration::from_secs(3600);
 /// A job that asks holds its slot, and the storm of the pack has a thousand of them.
 const RUNNING_MAX: u32 = 1024;
 const LEG: Duration = Duration::from_secs(1);
@@ -39,9 +40,11 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let served = match arguments[..] {
         ["spawner"] => return ExitCode::from(longshore_engine::shim::run_spawner()),
-        [] => tempfile::tempdir().map_err(Into::into).and_then(|folder| serve(folder.path(), Some("127.0.0.1:0"))),
-        ["http", folder, address] => serve(folder.as_ref(), Some(address)),
-        ["stdio", folder] => serve(folder.as_ref(), None),
+        [] => {
+            tempfile::tempdir().map_err(Into::into).and_then(|folder| serve(folder.path(), Some("127.0.0.1:0"), KEPT))
+        }
+        ["http", folder, address, ref kept @ ..] => serve_for(kept, folder.as_ref(), Some(address)),
+        ["stdio", folder, ref kept @ ..] => serve_for(kept, folder.as_ref(), None),
         _ => Err("expected nothing, `http FOLDER ADDRESS` or `stdio FOLDER`".into()),
     };
     match served {
@@ -54,12 +57,20 @@ fn main() -> ExitCode {
     }
 }
 
+fn serve_for(kept: &[&str], folder: &Path, address: Option<&str>) -> Result<(), Box<dyn Error>> {
+    match kept {
+        [] => serve(folder, address, KEPT),
+        [kept] => serve(folder, address, Duration::from_secs(kept.parse()?)),
+        _ => Err("expected at most the seconds for which what has ended is kept".into()),
+    }
+}
+
 #[tokio::main]
-async fn serve(folder: &Path, address: Option<&str>) -> Result<(), Box<dyn Error>> {
+async fn serve(folder: &Path, address: Option<&str>, kept: Duration) -> Result<(), Box<dyn Error>> {
     std::fs::create_dir_all(folder)?;
     let options = SqliteOptions { queue_concurrency: RUNNING_MAX, ..SqliteOptions::default() };
     let store = SqliteStore::open(folder.join("jobs.db"), options)?;
-    let engine = Engine::open(Arc::new(store), Clock::system(), engine_settings(folder)?).await?;
+    let engine = Engine::open(Arc::new(store), Clock::system(), engine_settings(folder, kept)?).await?;
     let settings = ServerSettings {
         // The suite expects a task wherever one is possible.
         grace: Duration::ZERO,
@@ -148,7 +159,7 @@ fn is_own(headers: &HeaderMap, name: &str) -> bool {
     ["127.0.0.1", "localhost"].contains(&host)
 }
 
-fn engine_settings(folder: &Path) -> Result<Settings, std::io::Error> {
+fn engine_settings(folder: &Path, kept: Duration) -> Result<Settings, std::io::Error> {
     Ok(Settings {
         node: NodeId::new(Timestamp::from_millis(0), 1),
         boot: "this boot".into(),
@@ -163,7 +174,7 @@ fn engine_settings(folder: &Path) -> Result<Settings, std::io::Error> {
         queues: BTreeMap::new(),
         lease: Duration::from_secs(30),
         env_allow: vec![],
-        retention: Retention { output: KEPT, record: KEPT, ..Retention::default() },
+        retention: Retention { output: kept, record: kept, ..Retention::default() },
         fixtures: true,
     })
 }

@@ -1,5 +1,6 @@
 //! The bridge as a client starts it, while daemons come and go.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 
@@ -17,25 +18,37 @@ struct Client {
 }
 
 impl Client {
-    /// Starts a bridge and shakes hands.
-    fn start(home: &Home) -> Self {
+    /// Starts a bridge and says nothing yet.
+    fn silent(home: &Home) -> Self {
         let mut command = home.command(&["mcp"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut bridge = command.spawn().unwrap();
         let (stdin, stdout) = (bridge.stdin.take(), BufReader::new(bridge.stdout.take().unwrap()));
-        let mut client = Self { bridge, stdin, stdout, next_id: 1 };
+        Self { bridge, stdin, stdout, next_id: 1 }
+    }
+
+    /// Starts a bridge and shakes hands.
+    fn start(home: &Home) -> Self {
+        Self::start_at(home, "2025-06-18")
+    }
+
+    fn start_at(home: &Home, version: &str) -> Self {
+        let mut client = Self::silent(home);
         let who = json!({ "name": "test", "version": "1" });
-        let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": who });
+        let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": who });
         let answer = client.request("initialize", params);
         assert_eq!(answer["result"]["serverInfo"]["name"], "longshore", "{answer}");
         client
     }
 
+    fn say(&mut self, message: &Value) {
+        writeln!(self.stdin.as_mut().unwrap(), "{message}").unwrap();
+    }
+
     fn ask(&mut self, method: &str, params: Value) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let message = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        writeln!(self.stdin.as_mut().unwrap(), "{message}").unwrap();
+        self.say(&json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }));
         id
     }
 
@@ -124,10 +137,166 @@ fn a_killed_daemon_is_replaced_while_a_call_is_held() {
     let job = home.submit(&["--", "sh", "-c", &until_there(&go)]);
     let mut client = Client::start(&home);
     let held = client.hold(&job, 1);
-    kill_process(pid_of(&home.daemon()), Signal::KILL).unwrap();
+    kill(&home);
     std::fs::write(&go, "").unwrap();
     let answer = client.hear();
     assert_eq!(answer["id"], held[0]);
     assert_eq!(answer["result"]["structuredContent"]["jobs"][0]["outcome"]["exit_code"], 7, "{answer}");
+    client.end();
+}
+
+fn kill(home: &Home) {
+    kill_process(pid_of(&home.daemon()), Signal::KILL).unwrap();
+}
+
+#[test]
+fn a_subscription_goes_on_when_the_daemon_is_killed() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let job = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(home.first_line(&job), "up\n");
+    let mut client = Client::start(&home);
+    let uri = format!("longshore://jobs/{job}");
+    client.request("resources/subscribe", json!({ "uri": uri }));
+    kill(&home);
+    // The client asks for nothing, and another daemon is there: the job may have changed meanwhile.
+    let updated = json!({ "jsonrpc": "2.0", "method": "notifications/resources/updated", "params": { "uri": uri } });
+    assert_eq!(client.hear(), updated);
+    assert_eq!(starts(&home), 2);
+    std::fs::write(&go, "").unwrap();
+    // Whoever reads at every update sees the end.
+    let (mut text, mut told) = (String::new(), false);
+    while !text.contains("finished") {
+        if !told {
+            assert_eq!(client.hear(), updated);
+        }
+        let read = client.ask("resources/read", json!({ "uri": uri }));
+        let mut answer = client.hear();
+        told = answer == updated;
+        while answer == updated {
+            answer = client.hear();
+        }
+        assert_eq!(answer["id"], read);
+        text = answer["result"]["contents"][0]["text"].as_str().unwrap().to_owned();
+    }
+    client.end();
+}
+
+fn declaring() -> Value {
+    json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+        "io.modelcontextprotocol/clientCapabilities": { "extensions": { "io.modelcontextprotocol/tasks": {} } },
+    })
+}
+
+#[test]
+fn a_listen_goes_on_when_the_daemon_is_killed_and_ends_when_it_is_stopped() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let job = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(home.first_line(&job), "up\n");
+    // What a command prints is there before its start is stored.
+    while home.run(&["show", "--json", &job]).ok().json()["state"] != "running" {}
+    let mut client = Client::silent(&home);
+    let uri = format!("longshore://jobs/{job}");
+    let filter = json!({ "taskIds": [job], "resourceSubscriptions": [uri] });
+    let id = client.ask("subscriptions/listen", json!({ "notifications": filter, "_meta": declaring() }));
+    let subscription = json!({ "io.modelcontextprotocol/subscriptionId": id });
+    let acknowledged = client.hear();
+    assert_eq!(acknowledged["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(acknowledged["params"]["notifications"], filter);
+    let snapshot = client.hear();
+    assert_eq!(
+        (&snapshot["method"], &snapshot["params"]["status"]),
+        (&json!("notifications/tasks"), &json!("working"))
+    );
+    kill(&home);
+    // No second acknowledgement: what may have changed, and the task as it stands.
+    let updated = client.hear();
+    assert_eq!(updated["method"], "notifications/resources/updated");
+    assert_eq!(updated["params"], json!({ "_meta": subscription, "uri": uri }));
+    let mut again = client.hear();
+    // The hints go by the clock.
+    again["params"]["pollIntervalMs"] = snapshot["params"]["pollIntervalMs"].clone();
+    assert_eq!(again, snapshot);
+    std::fs::write(&go, "").unwrap();
+    let mut heard = vec![];
+    while heard.last() != Some(&json!("completed")) {
+        let told = client.hear();
+        assert_eq!(told["params"]["_meta"], subscription, "{told}");
+        if told["method"] == "notifications/tasks" {
+            heard.push(told["params"]["status"].clone());
+        }
+    }
+    home.run(&["down"]).ok();
+    let mut end = client.hear();
+    while end["method"] == "notifications/resources/updated" {
+        end = client.hear();
+    }
+    assert_eq!((&end["method"], &end["params"]["requestId"]), (&json!("notifications/cancelled"), &json!(id)));
+    let end = client.hear();
+    assert_eq!(
+        (&end["id"], &end["result"]["_meta"]["io.modelcontextprotocol/subscriptionId"]),
+        (&json!(id), &json!(id))
+    );
+    client.end();
+    assert_eq!(starts(&home), 2, "nobody asked for another daemon");
+}
+
+#[test]
+fn a_batch_is_answered_wholly_when_the_daemon_is_killed_before_or_amidst() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let job = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    let mut client = Client::start_at(&home, "2025-03-26");
+    let message = |id: u64, method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    let tool = |id: u64, name: &str, arguments: Value| {
+        message(id, "tools/call", json!({ "name": name, "arguments": arguments }))
+    };
+    let batch = |first: u64| {
+        json!([
+            tool(first, "job_wait", json!({ "jobs": [job], "wait_s": 40 })),
+            message(first + 1, "ping", json!({})),
+            { "jsonrpc": "2.0", "method": "notifications/roots/list_changed" },
+            tool(first + 2, "run", json!({ "command": ["true"], "cwd": "/", "key": format!("batch {first}") })),
+            message(first + 3, "no/such/method", json!({})),
+            tool(first + 4, "job_wait", json!({ "jobs": [job], "wait_s": 40 })),
+        ])
+    };
+    let mut answers = BTreeMap::new();
+    let hear = |client: &mut Client, answers: &mut BTreeMap<u64, Value>| {
+        let answer = client.hear();
+        let twice = answers.insert(answer["id"].as_u64().unwrap(), answer);
+        assert_eq!(twice, None);
+    };
+    // Amidst: all but the waits are answered.
+    client.say(&batch(100));
+    for _ in 0..3 {
+        hear(&mut client, &mut answers);
+    }
+    kill(&home);
+    // Before: nobody is there who could take it.
+    client.say(&batch(200));
+    for _ in 0..3 {
+        hear(&mut client, &mut answers);
+    }
+    std::fs::write(&go, "").unwrap();
+    for _ in 0..4 {
+        hear(&mut client, &mut answers);
+    }
+    client.request("ping", json!({}));
+    let ids: Vec<u64> = answers.keys().copied().collect();
+    assert_eq!(ids, [100, 101, 102, 103, 104, 200, 201, 202, 203, 204]);
+    for (id, answer) in &answers {
+        let says =
+            |words: &str| assert!(answer["result"]["content"][0]["text"].to_string().contains(words), "{answer}");
+        match id % 100 {
+            1 => assert_eq!(answer["result"], json!({})),
+            2 => says("succeeded"),
+            3 => assert_eq!(answer["error"]["code"], -32601),
+            _ => says("exit code 7"),
+        }
+    }
     client.end();
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::time::Instant;
 
 use crate::wire::{Line, LineReader};
 
@@ -37,13 +38,19 @@ where
 pub(super) struct Link<S> {
     lines: LineReader<ReadHalf<S>>,
     writing: WriteHalf<S>,
+    since: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite> Link<S> {
     /// A link over a stream that was just connected.
     pub(super) fn new(stream: S) -> Self {
         let (reading, writing) = tokio::io::split(stream);
-        Self { lines: LineReader::new(reading, LINE_BYTES_MAX), writing }
+        Self { lines: LineReader::new(reading, LINE_BYTES_MAX), writing, since: Instant::now() }
+    }
+
+    /// How long it has been there.
+    pub(super) fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// The next line; nothing once the daemon is gone. Cancel safe.

@@ -1,14 +1,19 @@
-//! What a new daemon must be told: the surroundings, the handshake, and the requests without an answer.
+//! What a new daemon must be told: the surroundings, the handshake, the requests without an answer, and what the client
+//! wants to be told. And what of the new daemon's words the client has heard before.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::wire::{Hello, LegacyVersion, Message, Request, RequestId};
+use crate::wire::{Hello, LegacyVersion, Message, Request, RequestId, notification};
 
 /// Wishes that are repeated after a connection was lost.
-const TOLD_MAX: usize = 1000;
+const WISHES_MAX: usize = 1000;
+
+/// Names the listen that a notification belongs to.
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 /// What passed over a bridge and still matters.
 pub(super) struct Memory {
@@ -19,10 +24,34 @@ pub(super) struct Memory {
     initialized: Option<Vec<u8>>,
     /// Requests without an answer, oldest first.
     unanswered: Vec<(RequestId, Vec<u8>)>,
-    /// What the session was told to tell: the newest level, and the resources that are watched, by method and address.
-    told: Vec<(String, RequestId, Vec<u8>)>,
-    /// Answers to what was repeated; the client has had one of each.
-    swallowed: Vec<RequestId>,
+    /// What the client wants to be told of: the newest level, and the resources that it watches.
+    wishes: Vec<Wish>,
+    /// Answers to what was repeated; the client has had one of each. With the resource that may have changed meanwhile.
+    swallowed: Vec<(RequestId, Option<String>)>,
+    /// Listens that the client knows to be open.
+    listens: Vec<RequestId>,
+}
+
+/// A request that holds until the session ends.
+struct Wish {
+    about: About,
+    id: RequestId,
+    line: Vec<u8>,
+}
+
+#[derive(PartialEq)]
+enum About {
+    Level,
+    Resource(String),
+}
+
+/// What the client is to have for a line of the daemon.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    /// Lines, the daemon's or others in its place.
+    pub(super) lines: Vec<Vec<u8>>,
+    /// It answers a request of the client.
+    pub(super) answers: bool,
 }
 
 /// What is read of a line that the daemon sends.
@@ -31,7 +60,33 @@ struct Answer<'a> {
     #[serde(borrow)]
     id: Option<&'a RawValue>,
     #[serde(borrow)]
-    method: Option<&'a RawValue>,
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// What is read of the acknowledgement of a listen.
+#[derive(Deserialize)]
+struct Acknowledged<'a> {
+    #[serde(borrow, rename = "_meta")]
+    meta: Subscription<'a>,
+    #[serde(borrow)]
+    notifications: Granted<'a>,
+}
+
+#[derive(Deserialize)]
+struct Subscription<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/subscriptionId")]
+    id: &'a RawValue,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Granted<'a> {
+    #[serde(borrow, default)]
+    resource_subscriptions: Vec<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +117,15 @@ struct Cancelled<'a> {
 impl Memory {
     /// Nothing passed yet.
     pub(super) fn new(hello: Hello) -> Self {
-        Self { hello, initialize: None, initialized: None, unanswered: vec![], told: vec![], swallowed: vec![] }
+        Self {
+            hello,
+            initialize: None,
+            initialized: None,
+            unanswered: vec![],
+            wishes: vec![],
+            swallowed: vec![],
+            listens: vec![],
+        }
     }
 
     /// Notes a line of the client that was read as `message`; whether it wants an answer.
@@ -72,9 +135,9 @@ impl Memory {
                 if request.method == "initialize" {
                     self.initialize = Some((request.id.clone(), line.to_vec()));
                     self.initialized = None;
-                    self.told.clear();
+                    self.wishes.clear();
                 }
-                self.wishes(request, line);
+                self.wished(request, line);
                 self.unanswered.push((request.id.clone(), line.to_vec()));
                 true
             }
@@ -91,16 +154,18 @@ impl Memory {
     }
 
     /// Notes what the client wants to be told from now on, which only the connection knows.
-    fn wishes(&mut self, request: &Request<'_>, line: &[u8]) {
+    fn wished(&mut self, request: &Request<'_>, line: &[u8]) {
         let uri = || request.params.and_then(|params| serde_json::from_str::<Watched<'_>>(params.get()).ok());
-        let key = match (&*request.method, uri()) {
-            ("logging/setLevel", _) => "level".to_owned(),
-            ("resources/subscribe" | "resources/unsubscribe", Some(Watched { uri })) => format!("uri {uri}"),
+        let about = match (&*request.method, uri()) {
+            ("logging/setLevel", _) => About::Level,
+            ("resources/subscribe" | "resources/unsubscribe", Some(Watched { uri })) => {
+                About::Resource(uri.into_owned())
+            }
             _ => return,
         };
-        self.told.retain(|(known, ..)| *known != key);
-        if request.method != "resources/unsubscribe" && self.told.len() < TOLD_MAX {
-            self.told.push((key, request.id.clone(), line.to_vec()));
+        self.wishes.retain(|wish| wish.about != about);
+        if request.method != "resources/unsubscribe" && self.wishes.len() < WISHES_MAX {
+            self.wishes.push(Wish { about, id: request.id.clone(), line: line.to_vec() });
         }
     }
 
@@ -114,19 +179,50 @@ impl Memory {
     fn cancelled(&mut self, params: Option<&RawValue>) {
         let cancelled = params.and_then(|params| serde_json::from_str::<Cancelled<'_>>(params.get()).ok());
         if let Some(id) = cancelled.and_then(|cancelled| RequestId::from_raw(cancelled.request_id)) {
-            self.unanswered.retain(|(other, _)| *other != id);
+            self.is_over(&id);
         }
     }
 
-    /// Notes a line of the daemon; whether the client is to have it.
-    pub(super) fn received(&mut self, line: &[u8]) -> bool {
-        let Some(id) = answered(line) else { return true };
-        if let Some(at) = self.swallowed.iter().position(|swallowed| *swallowed == id) {
-            self.swallowed.swap_remove(at);
-            return false;
+    /// Nothing more is owed for this request.
+    fn is_over(&mut self, id: &RequestId) {
+        self.unanswered.retain(|(other, _)| other != id);
+        self.listens.retain(|other| other != id);
+    }
+
+    /// Notes a line of the daemon, and what the client is to have for it.
+    pub(super) fn received(&mut self, line: Vec<u8>) -> Heard {
+        let Ok(Answer { id, method, params, error }) = serde_json::from_slice(&line) else { return Heard::of(line) };
+        match (method, id.and_then(RequestId::from_raw)) {
+            (None, Some(id)) => {
+                if error.is_some() {
+                    self.wishes.retain(|wish| wish.id != id);
+                }
+                match self.swallowed.iter().position(|(swallowed, _)| *swallowed == id) {
+                    Some(at) => Heard::changes(self.swallowed.swap_remove(at).1, None),
+                    None => {
+                        self.is_over(&id);
+                        Heard { answers: true, ..Heard::of(line) }
+                    }
+                }
+            }
+            (Some(method), _) if method == "notifications/subscriptions/acknowledged" => {
+                self.acknowledged(params).unwrap_or_else(|| Heard::of(line))
+            }
+            _ => Heard::of(line),
         }
-        self.unanswered.retain(|(other, _)| *other != id);
-        true
+    }
+
+    /// The acknowledgement of a listen is for the client once; later it learns which resources may have changed. Tasks
+    /// are told as they stand by the daemon itself.
+    fn acknowledged(&mut self, params: Option<&RawValue>) -> Option<Heard> {
+        let Acknowledged { meta, notifications } = serde_json::from_str(params?.get()).ok()?;
+        let id = RequestId::from_raw(meta.id)?;
+        if !self.listens.contains(&id) {
+            self.listens.extend(Some(id).filter(|id| self.unanswered.iter().any(|(other, _)| other == id)));
+            return None;
+        }
+        let resources = notifications.resource_subscriptions.into_iter().map(Cow::into_owned);
+        Some(Heard::changes(resources, Some(meta.id)))
     }
 
     /// Whether the client waits for anything.
@@ -134,8 +230,14 @@ impl Memory {
         !self.unanswered.is_empty()
     }
 
+    /// Whether the client wants to be told anything beside answers.
+    pub(super) fn has_wishes(&self) -> bool {
+        !self.wishes.is_empty()
+    }
+
     /// The requests without an answer; they are answered by the caller.
     pub(super) fn take_unanswered(&mut self) -> Vec<RequestId> {
+        self.listens.clear();
         std::mem::take(&mut self.unanswered).into_iter().map(|(id, _)| id).collect()
     }
 
@@ -147,21 +249,44 @@ impl Memory {
             lines.push(b'\n');
         };
         let is_answered = |id: &RequestId| self.unanswered.iter().all(|(other, _)| other != id);
-        let answered = self.initialize.as_ref().filter(|(id, _)| is_answered(id));
-        let told: Vec<_> = self.told.iter().filter(|(_, id, _)| is_answered(id)).collect();
-        self.swallowed =
-            answered.map(|(id, _)| id).into_iter().chain(told.iter().map(|(_, id, _)| id)).cloned().collect();
-        for line in answered.map(|(_, line)| line).into_iter().chain(&self.initialized) {
+        let shaken = self.initialize.as_ref().filter(|(id, _)| is_answered(id));
+        let wishes: Vec<&Wish> = self.wishes.iter().filter(|wish| is_answered(&wish.id)).collect();
+        let swallowed = shaken.map(|(id, _)| (id.clone(), None)).into_iter();
+        self.swallowed = swallowed.chain(wishes.iter().map(|wish| (wish.id.clone(), wish.resource()))).collect();
+        for line in shaken.map(|(_, line)| line).into_iter().chain(&self.initialized) {
             add(line);
         }
-        told.iter().for_each(|(_, _, line)| add(line));
+        wishes.iter().for_each(|wish| add(&wish.line));
         self.unanswered.iter().for_each(|(_, line)| add(line));
         lines
     }
 }
 
-/// Which request a line answers, if it is an answer.
-fn answered(line: &[u8]) -> Option<RequestId> {
-    let answer: Answer<'_> = serde_json::from_slice(line).ok()?;
-    if answer.method.is_some() { None } else { RequestId::from_raw(answer.id?) }
+impl Wish {
+    fn resource(&self) -> Option<String> {
+        match &self.about {
+            About::Level => None,
+            About::Resource(uri) => Some(uri.clone()),
+        }
+    }
+}
+
+impl Heard {
+    /// The line itself.
+    fn of(line: Vec<u8>) -> Self {
+        Self { lines: vec![line], answers: false }
+    }
+
+    /// That these resources may have changed, told on `subscription` if it is one.
+    fn changes(resources: impl IntoIterator<Item = String>, subscription: Option<&RawValue>) -> Self {
+        let told = |uri: String| {
+            let mut params = json!({ "uri": uri });
+            if let Some(id) = subscription {
+                params["_meta"] = json!({ SUBSCRIPTION: id });
+            }
+            let params = to_raw_value(&params).ok()?;
+            Some(notification("notifications/resources/updated", &params).into_bytes())
+        };
+        Self { lines: resources.into_iter().filter_map(told).collect(), answers: false }
+    }
 }

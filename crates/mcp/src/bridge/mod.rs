@@ -22,12 +22,15 @@ use memory::Memory;
 const DRAIN: Duration = Duration::from_secs(2);
 /// Connections in a row that may break before anything was answered: some request may be what breaks them.
 const LOSSES_MAX: usize = 5;
+/// A connection that lasted so long was not broken by what it began with.
+const STEADY: Duration = Duration::from_secs(3600);
 
 /// Passes lines between a client and the daemon until the client's input ends.
 ///
 /// `connect_once` makes one connection, starting the daemon if needed; it is called again, with growing pauses, for
 /// about 30 s whenever the connection is lost. On each new connection the handshake is repeated and every request
-/// without an answer is sent again; the daemon recognises those it had taken. A daemon that was stopped on purpose has
+/// without an answer is sent again; the daemon recognises those it had taken. Subscriptions and listens go on: the client
+/// hears that what it watches may have changed, and nothing twice that it needs once. A daemon that was stopped on purpose has
 /// answered them all, and none is started before the client's next request. When no connection can be had, these
 /// requests are answered by an error, and the next one tries anew. Only protocol is written to `stdout`.
 ///
@@ -162,11 +165,14 @@ where
         if line == GOODBYE.as_bytes() {
             return self.left().await;
         }
-        if !self.memory.received(&line) {
-            return Ok(());
+        let heard = self.memory.received(line);
+        if heard.answers {
+            self.losses = 0;
         }
-        self.losses = 0;
-        write(&mut self.stdout, &line).await
+        for line in &heard.lines {
+            write(&mut self.stdout, line).await?;
+        }
+        Ok(())
     }
 
     /// The daemon takes nothing any more. What it still answered comes first.
@@ -191,11 +197,13 @@ where
         }
     }
 
-    /// The daemon is gone. Without requests under way there is no haste.
+    /// The daemon is gone. If the client waits for nothing and wants to be told nothing there is no haste.
     async fn lost(&mut self) -> io::Result<()> {
-        self.link = None;
+        if self.link.take().is_some_and(|link| link.age() > STEADY) {
+            self.losses = 0;
+        }
         self.losses += 1;
-        match self.memory.has_unanswered() {
+        match self.memory.has_unanswered() || self.memory.has_wishes() && !self.ended {
             true if self.losses > LOSSES_MAX => {
                 self.losses = 0;
                 self.give_up(&io::Error::other("it breaks off each time it gets this request")).await

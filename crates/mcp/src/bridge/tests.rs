@@ -242,3 +242,105 @@ async fn a_line_that_is_too_long_is_refused_and_the_rest_goes_on() {
     scene.client.say(&request("1")).await;
     assert_eq!(daemon.line().await, request("1"));
 }
+
+fn subscribe(id: u32, uri: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/subscribe","params":{{"uri":"{uri}"}}}}"#)
+}
+
+fn updated(uri: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{{"uri":"{uri}"}}}}"#)
+}
+
+impl Scene {
+    /// The client says something, the daemon hears it and answers, and the client hears that.
+    async fn exchange(&mut self, daemon: &mut End, line: &str, answer: &str) {
+        self.client.say(line).await;
+        assert_eq!(daemon.line().await, line);
+        daemon.say(answer).await;
+        assert_eq!(self.client.line().await, answer);
+    }
+}
+
+#[tokio::test]
+async fn what_a_client_watches_is_watched_again_at_once_and_may_have_changed() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    let refused = r#"{"jsonrpc":"2.0","id":2,"error":{"code":-32002,"message":"no such resource"}}"#;
+    scene.exchange(&mut daemon, &subscribe(1, "a"), &answer("1")).await;
+    scene.exchange(&mut daemon, &subscribe(2, "b"), refused).await;
+    scene.exchange(&mut daemon, &subscribe(3, "c"), &answer("3")).await;
+    let no_more = subscribe(4, "c").replace("subscribe", "unsubscribe");
+    scene.exchange(&mut daemon, &no_more, &answer("4")).await;
+    drop(daemon);
+
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, subscribe(1, "a"));
+    daemon.say(&answer("1")).await;
+    assert_eq!(scene.client.line().await, updated("a"));
+    daemon.say(&updated("a")).await;
+    assert_eq!(scene.client.line().await, updated("a"));
+    scene.exchange(&mut daemon, &request("5"), &answer("5")).await;
+}
+
+#[tokio::test]
+async fn a_listen_goes_on_and_is_acknowledged_once() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    let listen = request("7").replace("tools/call", "subscriptions/listen");
+    scene.client.say(&listen).await;
+    let acknowledged = |id: &str| {
+        let meta = format!(r#"{{"io.modelcontextprotocol/subscriptionId":{id}}}"#);
+        let granted = r#"{"taskIds":["t"],"resourceSubscriptions":["a"]}"#;
+        let method = "notifications/subscriptions/acknowledged";
+        format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{{"_meta":{meta},"notifications":{granted}}}}}"#)
+    };
+    assert_eq!(daemon.line().await, listen);
+    daemon.say(&acknowledged("7")).await;
+    assert_eq!(scene.client.line().await, acknowledged("7"));
+    drop(daemon);
+
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, listen);
+    daemon.say(&acknowledged("7")).await;
+    let changed: serde_json::Value = serde_json::from_str(&scene.client.line().await).unwrap();
+    let meta = serde_json::json!({ "io.modelcontextprotocol/subscriptionId": 7 });
+    assert_eq!(changed["params"], serde_json::json!({ "_meta": meta, "uri": "a" }));
+    // Another listen of nearly that name has an acknowledgement of its own.
+    let other = listen.replace(":7", ":\"7\"");
+    scene.exchange(&mut daemon, &other, &acknowledged("\"7\"")).await;
+    for id in ["7", "\"7\""] {
+        daemon.say(&answer(id)).await;
+        assert_eq!(scene.client.line().await, answer(id));
+    }
+    drop(daemon);
+    let hour = std::time::Duration::from_secs(3_600);
+    tokio::time::pause();
+    assert!(tokio::time::timeout(hour, scene.daemons.recv()).await.is_err(), "nothing calls for a daemon");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_breaks_every_connection_is_given_up_though_the_client_is_told_things() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.exchange(&mut daemon, &subscribe(1, "a"), &answer("1")).await;
+    scene.client.say(&request("2")).await;
+    daemon.line().await;
+    drop(daemon);
+    let mut connections = 0;
+    let said = loop {
+        tokio::select! {
+            said = scene.client.line() => match said == updated("a") {
+                true => {}
+                false => break said,
+            },
+            daemon = scene.daemons.recv() => {
+                let mut daemon = daemon.unwrap();
+                connections += 1;
+                daemon.say(&answer("1")).await;
+                daemon.say(&updated("a")).await;
+                assert!(connections < 20, "it goes on for ever");
+            }
+        }
+    };
+    assert!(said.contains("breaks off each time"), "{said}");
+}

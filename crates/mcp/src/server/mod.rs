@@ -9,6 +9,7 @@ mod discovery;
 mod dispatch;
 #[cfg(feature = "fixture")]
 mod fixture;
+mod hearings;
 mod hold;
 pub mod http;
 mod inflight;

@@ -1,5 +1,5 @@
-//! What legacy clients want to be told beside answers: changes of resources they subscribed to, and the end of jobs of
-//! their conversation. Known only while this process lives; a client that connects anew says it anew.
+//! What legacy clients want to be told beside answers: changes of resources they subscribed to, the end of jobs of their
+//! conversation, and what their tasks ask. Known only while this process lives; a client that connects anew says it anew.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::hearings::Hearings;
 use super::{Sink, status};
 use crate::wire::{Level, notification};
 
@@ -44,6 +45,7 @@ struct Session {
     /// Resources by their address; those that never change have no job.
     watched: HashMap<String, Option<JobId>>,
     follower: Option<AbortOnDropHandle<()>>,
+    hearings: Hearings,
 }
 
 impl Session {
@@ -127,6 +129,14 @@ impl Sessions {
         self.lock().open.get(scope).and_then(|session| session.level)
     }
 
+    /// How the session of that scope hears what its tasks ask, and where it is told anything; nothing is done if it is
+    /// told nothing at all.
+    pub(crate) fn hear(&self, scope: &Arc<str>, change: impl FnOnce(&mut Hearings, &Sink)) {
+        if let Some(session) = self.lock().open.get_mut(scope) {
+            change(&mut session.hearings, &session.sink);
+        }
+    }
+
     /// Forgets a connection that was lost.
     pub(crate) fn close(&self, scope: &Arc<str>) {
         self.lock().open.remove(scope);
@@ -166,6 +176,7 @@ impl Sessions {
             level: None,
             watched: HashMap::new(),
             follower: None,
+            hearings: Hearings::default(),
         });
         let changed = change(session);
         let followed = session.follower.as_ref().is_some_and(|follower| !follower.is_finished());

@@ -28,6 +28,13 @@ impl Sink {
         }
     }
 
+    /// Returns once nobody reads.
+    pub(crate) async fn closed(&self) {
+        if let Some(sender) = &self.0 {
+            sender.closed().await;
+        }
+    }
+
     /// Whether anybody reads.
     pub(crate) fn is_open(&self) -> bool {
         self.0.as_ref().is_some_and(|sender| !sender.is_closed())

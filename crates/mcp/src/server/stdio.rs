@@ -39,7 +39,11 @@ where
 {
     let (reading, writing) = tokio::io::split(stream);
     let mut lines = LineReader::new(reading, MESSAGE_BYTES_MAX);
-    let Some(first) = lines.next().await? else { return Ok(()) };
+    let first = tokio::select! {
+        first = lines.next() => first?,
+        () = server.engine().draining() => None,
+    };
+    let Some(first) = first else { return Ok(()) };
     let hello = if let Line::Whole(line) = &first { Hello::parse(line) } else { None };
     let first = hello.is_none().then_some(first);
     let says_goodbye = hello.as_ref().is_some_and(Hello::knows_goodbye);

@@ -9,6 +9,7 @@ use longshore_domain::{Grant, Principal};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::beside;
 use crate::kit::{Kit, LIMIT, job_of, modern_meta};
 
 /// A client with a session.
@@ -47,8 +48,11 @@ impl<'a> Visitor<'a> {
     }
 
     async fn call(&self, name: &str, arguments: Value) -> Value {
-        let params = json!({ "name": name, "arguments": arguments });
-        let body = self.post(&message(1, "tools/call", params)).await.into_body().collect().await.unwrap().to_bytes();
+        self.result(&message(1, "tools/call", json!({ "name": name, "arguments": arguments }))).await
+    }
+
+    async fn result(&self, request: &Value) -> Value {
+        let body = self.post(request).await.into_body().collect().await.unwrap().to_bytes();
         serde_json::from_slice::<Value>(&body).unwrap()["result"].take()
     }
 }
@@ -151,6 +155,33 @@ async fn a_session_is_asked_and_told_on_its_streams() {
     gate.open().await;
     let (_, told) = own.message().await;
     assert_eq!((&told["method"], &told["params"]["uri"]), (&json!("notifications/resources/updated"), &json!(uri)));
+}
+
+#[tokio::test]
+async fn a_session_that_only_looks_at_a_task_is_asked_on_its_own_stream() {
+    let kit = Kit::new().await;
+    let visitor = Visitor::new(&kit, "2025-11-25").await;
+    let gate = kit.gate();
+    let mut call = message(5, "tools/call", json!({ "name": "run", "task": {} }));
+    call["params"]["arguments"] = json!({ "command": gate.line(), "shell": true, "cwd": kit.path() });
+    let id = visitor.result(&call).await["task"]["taskId"].as_str().unwrap().to_owned();
+    kit.runs(&id).await;
+    beside::ask(&kit, &id, &["Which?"]).await;
+    let look = message(6, "tasks/get", json!({ "taskId": id }));
+    for _ in 0..3 {
+        assert_eq!(visitor.result(&look).await["status"], "input_required", "there is no stream yet");
+    }
+    let mut own = Events::of(visitor.send("GET", &[], String::new()).await);
+    own.next().await.unwrap();
+    for _ in 0..2 {
+        visitor.result(&look).await;
+    }
+    let question = own.message().await.1;
+    assert_eq!(question["params"]["_meta"]["io.modelcontextprotocol/related-task"]["taskId"], json!(id));
+    assert_eq!(visitor.post(&beside::accept(&question)).await.status(), 202);
+    let told = own.message().await.1;
+    assert_eq!(told["params"]["status"], "working");
+    gate.open().await;
 }
 
 #[tokio::test]

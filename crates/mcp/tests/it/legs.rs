@@ -95,7 +95,9 @@ async fn a_state_is_of_no_use_to_others_or_for_another_call() {
         let tampered = owner.plain("tools/call", with(&call, tampered)).await;
         let another = run(&kit, "false", &json!({ "start_in_s": 1000 }));
         let another = owner.plain("tools/call", with(&another, state.clone())).await;
-        assert_json_snapshot!("refused_states", [foreign, tampered, another]);
+        let quick = json!({ "name": "job_list", "arguments": {} });
+        let quick = owner.plain("tools/call", with(&quick, state.clone())).await;
+        assert_json_snapshot!("refused_states", [foreign, tampered, another, quick]);
         // One who takes tasks from now on gets the task of the same job.
         let task = owner.declaring("tools/call", with(&call, state)).await;
         assert_eq!(task["resultType"], "task", "{task}");

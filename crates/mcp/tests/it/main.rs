@@ -4,6 +4,7 @@
 
 mod asking;
 mod asks;
+mod beside;
 mod conversations;
 mod handshake;
 mod http;

@@ -144,6 +144,15 @@ async fn an_engine_that_drains_answers_every_hold_and_says_goodbye() {
 }
 
 #[tokio::test]
+async fn an_engine_that_drains_does_not_wait_for_who_never_said_a_word() {
+    let kit = Kit::new().await;
+    let mut silent = Client::connect(&kit.server, Principal::agent("owner"));
+    kit.engine.drain();
+    assert_eq!(silent.hear().await, Value::Null);
+    silent.served.await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn a_request_that_hangs_does_not_keep_an_engine_from_draining() {
     let kit = Kit::new().await;
     let mut client = kit.legacy().await;

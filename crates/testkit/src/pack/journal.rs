@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
+
 use super::message::Message;
 
 /// Shared by all connections of a check.
@@ -12,6 +14,7 @@ pub(crate) struct Journal(Arc<Mutex<Pages>>);
 struct Pages {
     complaints: Vec<String>,
     strays: Vec<Message>,
+    cancelled: Vec<Value>,
 }
 
 /// Complaints of one check that are kept; the rest repeats them.
@@ -32,6 +35,15 @@ impl Journal {
 
     pub(crate) fn take_strays(&self) -> Vec<Message> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).strays)
+    }
+
+    /// Notes that the server takes back the request with this id.
+    pub(crate) fn cancelled(&self, id: Value) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).cancelled.push(id);
+    }
+
+    pub(crate) fn take_cancelled(&self) -> Vec<Value> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).cancelled)
     }
 
     pub(crate) fn take_complaints(&self) -> Vec<String> {

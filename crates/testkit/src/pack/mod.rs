@@ -20,8 +20,9 @@ mod world;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 pub use options::Options;
 
@@ -81,10 +82,12 @@ pub async fn run(options: Options) -> Result<bool> {
             verdicts.push(verdict);
         }
     }
+    let known = !verdicts.is_empty() || lines::all().any(|check| options.wants(check.id));
+    ensure!(known, "no check has such an id: --list names them");
     if let Some(path) = &options.json {
         report::write_json(&verdicts, path)?;
     }
-    Ok(report::conclude(&verdicts, &expected))
+    Ok(report::conclude(&verdicts, &expected, options.strict))
 }
 
 fn list() {
@@ -102,18 +105,15 @@ fn is_given(transport: Transport, options: &Options) -> bool {
 }
 
 fn chosen(transport: Transport, options: &Options) -> impl Iterator<Item = &'static Check> {
-    let wanted = move |check: &&Check| {
-        let id = check.id;
-        options.scenarios.is_empty() || options.scenarios.iter().any(|prefix| id.starts_with(prefix.as_str()))
-    };
-    lines::all().filter(move |check| check.on.contains(&transport)).filter(wanted).collect::<Vec<_>>().into_iter()
+    lines::all().filter(move |check| check.on.contains(&transport) && options.wants(check.id))
 }
 
 async fn judge(world: &World, check: &Check) -> Verdict {
+    let begun = Instant::now();
     let outcome = (check.run)(world).await;
     let complaints = world.journal.take_complaints();
     drop(world.end_child().await);
-    drop(world.journal.take_strays());
+    drop((world.journal.take_strays(), world.journal.take_cancelled()));
     let (status, error_message) = match outcome {
         Ok(()) if complaints.is_empty() => (Status::Success, String::new()),
         Ok(()) => (Status::Failure, complaints.join("\n      ")),
@@ -121,5 +121,6 @@ async fn judge(world: &World, check: &Check) -> Verdict {
         Err(error) => (Status::Failure, [vec![format!("{error:#}")], complaints].concat().join("\n      ")),
     };
     let id = format!("{}/{}", world.transport.name(), check.id);
-    Verdict { id, line: check.line, description: check.says.to_owned(), status, error_message }
+    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    Verdict { id, line: check.line, description: check.says.to_owned(), status, error_message, duration_ms }
 }

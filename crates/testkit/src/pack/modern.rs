@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
@@ -15,6 +15,8 @@ use super::wire::{Exchange, Line, Open};
 
 pub(crate) const VERSION: &str = "2026-07-28";
 pub(crate) const TASKS: &str = "io.modelcontextprotocol/tasks";
+/// Legs of one call that a client's driver goes before it gives up.
+pub(crate) const LEGS: usize = 10;
 /// Between two looks at a task.
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -144,6 +146,28 @@ impl Modern {
         let mut message = ask.message(&Value::Null);
         message.as_object_mut().map(|members| members.remove("id"));
         self.line.send(None, message.to_string(), &ask.all_headers()).await
+    }
+
+    /// Calls a tool as a client that declares this, and goes on from leg to leg as drivers do, with an answer to whatever
+    /// is asked; what stands at the end.
+    pub(crate) async fn through(&self, tool: &str, arguments: Value, capabilities: &Value) -> Result<Exchange> {
+        let call = json!({"name": tool, "arguments": arguments});
+        let mut params = call.clone();
+        for _ in 0..LEGS {
+            let told = self.ask(Ask::new("tools/call", params).declares(capabilities.clone())).await?;
+            let Ok(result) = told.result() else { return Ok(told) };
+            if result["resultType"] != "input_required" {
+                return Ok(told);
+            }
+            params = call.clone();
+            if let Some(state) = result.get("requestState") {
+                params["requestState"] = state.clone();
+            }
+            if let Some(asked) = result["inputRequests"].as_object() {
+                params["inputResponses"] = asked.keys().map(|key| (key.clone(), accept("Grace"))).collect();
+            }
+        }
+        bail!("`{tool}` has neither result nor error after {LEGS} legs, and a client's driver has given up by now")
     }
 
     /// Calls a tool that must answer with a task; its id.

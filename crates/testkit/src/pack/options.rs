@@ -27,6 +27,9 @@ pub struct Options {
     /// Only checks whose id begins so; may be repeated.
     #[arg(long = "scenario", value_name = "PREFIX")]
     pub(crate) scenarios: Vec<String>,
+    /// Not those whose id begins so; may be repeated.
+    #[arg(long = "except", value_name = "PREFIX")]
+    pub(crate) except: Vec<String>,
     /// Lists the checks and ends.
     #[arg(long)]
     pub(crate) list: bool,
@@ -69,6 +72,16 @@ pub struct Options {
     /// Seconds of work that outlive every leg of a continued call, so that the last one names the job.
     #[arg(long)]
     pub(crate) beyond_legs: Option<f64>,
+    /// Seconds after which the state of a continued call is too old.
+    #[arg(long)]
+    pub(crate) state_lifetime: Option<f64>,
+    /// Member of `params._meta`, as `name=value`, by which a call makes the server die between the commit of its task and
+    /// the answer.
+    #[arg(long, value_name = "MEMBER")]
+    pub(crate) crash_meta: Option<String>,
+    /// A check that could not be run is a failure too.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// Seconds until silence counts as a failure.
     #[arg(long, default_value_t = 30)]
     pub(crate) timeout: u64,
@@ -78,6 +91,12 @@ impl Options {
     /// How long silence may last.
     pub(crate) fn patience(&self) -> Duration {
         Duration::from_secs(self.timeout)
+    }
+
+    /// Whether the check with this id is asked for.
+    pub(crate) fn wants(&self, id: &str) -> bool {
+        let begins = |prefixes: &[String]| prefixes.iter().any(|prefix| id.starts_with(prefix.as_str()));
+        (self.scenarios.is_empty() || begins(&self.scenarios)) && !begins(&self.except)
     }
 
     pub(crate) fn owner(&self) -> Result<Vec<(String, String)>> {

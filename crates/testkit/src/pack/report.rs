@@ -14,6 +14,8 @@ pub(crate) enum Status {
     Failure,
     /// Not run; the message says what it needs.
     Skipped,
+    /// Not part of the pack; the message says who checks it.
+    Elsewhere,
 }
 
 /// One line of the report.
@@ -28,6 +30,8 @@ pub(crate) struct Verdict {
     pub(crate) status: Status,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) error_message: String,
+    /// How long it took; 0 for what another program found.
+    pub(crate) duration_ms: u64,
 }
 
 /// Ids that are known to fail: whole, without the transport, or the beginning of either up to a `/`.
@@ -71,6 +75,7 @@ pub(crate) fn tell(verdict: &Verdict, expected: &Expected) {
         Status::Failure if expected.holds(&verdict.id) => "EXPECTED",
         Status::Failure => "FAILURE",
         Status::Skipped => "not run",
+        Status::Elsewhere => "no part",
     };
     say(&format!("{word}  {:>2} {:<46} {}", verdict.line, verdict.id, verdict.description));
     if !verdict.error_message.is_empty() {
@@ -78,26 +83,25 @@ pub(crate) fn tell(verdict: &Verdict, expected: &Expected) {
     }
 }
 
-/// Tells the sum; whether the run passed.
-pub(crate) fn conclude(verdicts: &[Verdict], expected: &Expected) -> bool {
+/// Tells the sum; whether the run passed. If it is `strict`, what could not be run counts against it.
+pub(crate) fn conclude(verdicts: &[Verdict], expected: &Expected, strict: bool) -> bool {
     let count = |status| verdicts.iter().filter(|verdict| verdict.status == status).count();
-    let failed: Vec<&str> = verdicts
-        .iter()
-        .filter(|verdict| verdict.status == Status::Failure && !expected.holds(&verdict.id))
-        .map(|verdict| verdict.id.as_str())
-        .collect();
+    let ids = |status| verdicts.iter().filter(move |verdict| verdict.status == status).map(|verdict| &verdict.id);
+    let failed: Vec<&String> = ids(Status::Failure).filter(|id| !expected.holds(id)).collect();
+    let left_out: Vec<&String> = ids(Status::Skipped).filter(|_| strict).collect();
     let stale = expected.stale(verdicts);
     say(&format!(
         "\n{} checks: {} succeeded, {} failed ({} of them expected), {} not run",
-        verdicts.len(),
+        verdicts.len() - count(Status::Elsewhere),
         count(Status::Success),
         count(Status::Failure),
         count(Status::Failure) - failed.len(),
         count(Status::Skipped),
     ));
     failed.iter().for_each(|id| say(&format!("failed: {id}")));
+    left_out.iter().for_each(|id| say(&format!("not run: {id}")));
     stale.iter().for_each(|entry| say(&format!("expected to fail and did not: {entry}")));
-    failed.is_empty() && stale.is_empty()
+    failed.is_empty() && left_out.is_empty() && stale.is_empty()
 }
 
 pub(crate) fn write_json(verdicts: &[Verdict], path: &Path) -> Result<()> {
@@ -115,7 +119,14 @@ mod tests {
     use super::*;
 
     fn verdict(id: &str, status: Status) -> Verdict {
-        Verdict { id: id.to_owned(), line: 1, description: String::new(), status, error_message: String::new() }
+        Verdict {
+            id: id.to_owned(),
+            line: 1,
+            description: String::new(),
+            status,
+            error_message: String::new(),
+            duration_ms: 0,
+        }
     }
 
     #[test]
@@ -132,7 +143,21 @@ mod tests {
             (&healed[..], "cancel/twice", false),
         ];
         for (verdicts, expected, passes) in cases {
-            assert_eq!(conclude(verdicts, &Expected::from(expected)), passes, "{expected}");
+            assert_eq!(conclude(verdicts, &Expected::from(expected), true), passes, "{expected}");
+        }
+    }
+
+    #[test]
+    fn a_strict_run_passes_only_if_nothing_was_left_out() {
+        for (status, lenient, strict) in [
+            (Status::Success, true, true),
+            (Status::Elsewhere, true, true),
+            (Status::Skipped, true, false),
+            (Status::Failure, false, false),
+        ] {
+            let verdicts = [verdict("http/storm/answers", status)];
+            let passes = [false, true].map(|strict| conclude(&verdicts, &Expected::default(), strict));
+            assert_eq!(passes, [lenient, strict], "{status:?}");
         }
     }
 }

@@ -118,6 +118,14 @@ pub(crate) fn missing_tasks(error: &Value) -> Result<()> {
     Ok(())
 }
 
+/// What `-32021` must say to a client that lacks anything else: which capability is missing.
+pub(crate) fn missing_something(error: &Value) -> Result<()> {
+    ensure!(error["code"] == -32021, "`error.code` is {} instead of -32021", error["code"]);
+    let needed = error["data"]["requiredCapabilities"].as_object();
+    ensure!(needed.is_some_and(|needed| !needed.is_empty()), "`error.data.requiredCapabilities` names nothing");
+    Ok(())
+}
+
 /// Questions: at least one, each a request that a client can answer.
 fn questions(requests: &Value) -> Result<()> {
     let Some(requests) = requests.as_object() else { bail!("`inputRequests` is no object") };
@@ -339,6 +347,20 @@ mod tests {
                 ("data", Value::Null),
                 ("data", json!({"requiredCapabilities": {}})),
                 ("data", json!({"requiredCapabilities": ["io.modelcontextprotocol/tasks"]})),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_refusal_that_does_not_say_what_is_missing_is_found() {
+        check_faults(
+            &json!({"code": -32021, "message": "x", "data": {"requiredCapabilities": {"elicitation": {}}}}),
+            missing_something,
+            &[
+                ("code", json!(-32602)),
+                ("data", Value::Null),
+                ("data", json!({"requiredCapabilities": {}})),
+                ("data", json!({"requiredCapabilities": "elicitation"})),
             ],
         );
     }

@@ -101,6 +101,9 @@ async fn route(routes: &Mutex<Routes>, message: Message, journal: &Journal) {
     let home = if message.is_response() { value.get("id") } else { value.pointer(SUBSCRIPTION) };
     let cancelled =
         (message.method() == "notifications/cancelled").then(|| value.pointer("/params/requestId")).flatten();
+    if let Some(id) = cancelled {
+        journal.cancelled(id.clone());
+    }
     let sender = {
         let mut routes = locked(routes);
         let at = match home.or(cancelled) {

@@ -107,18 +107,17 @@ impl World {
         }
     }
 
-    /// A connection of somebody else.
+    /// A connection of somebody else. On stdio there is nobody else: it has one owner, the local user.
     pub(crate) fn somebody_else(&self) -> Result<Modern> {
         Ok(Modern::new(self.line_of_somebody_else()?))
     }
 
     pub(crate) fn line_of_somebody_else(&self) -> Result<Line> {
         let headers = self.options.second_owner()?;
-        match self.transport {
-            Transport::Http if headers.is_empty() => Err(not_run("needs --second-header")),
-            Transport::Http => self.endpoint(headers),
-            Transport::Stdio => Err(not_run("needs two owners, and stdio has one: the local user")),
+        if headers.is_empty() {
+            return Err(not_run("needs --second-header"));
         }
+        self.endpoint(headers)
     }
 
     /// A session of 2025-11-25 that can be asked.

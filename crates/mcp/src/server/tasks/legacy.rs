@@ -12,8 +12,8 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::asks::{self, LOOK_EVERY, RELATED};
 use super::task::{self, Task};
-use super::view::{self, Ending};
-use super::{named, unknown};
+use super::view::{self, Ending, Status};
+use super::{beside, named, unknown};
 use crate::server::call::Call;
 use crate::server::{resources, tools};
 use crate::wire::{Era, ErrorCode, LegacyVersion, ResultBody, RpcError, notification};
@@ -75,7 +75,11 @@ pub(in crate::server) async fn handle(call: &Call, job: Job) -> Result<ResultBod
 /// Invalid params for an unknown task.
 pub(in crate::server) async fn get(call: Call) -> Result<ResultBody, RpcError> {
     let job = named(&call).await?;
-    ResultBody::new(&read(&call, job).await?.1.to_legacy())
+    let (view, task) = read(&call, job).await?;
+    if task.status == Status::InputRequired {
+        beside::looked(&call, &view.job);
+    }
+    ResultBody::new(&task.to_legacy())
 }
 
 /// Answers `tasks/list`: the caller's own, newest first.
@@ -143,7 +147,9 @@ fn ended() -> RpcError {
 /// Invalid params for an unknown task; the error of a call that came to nothing.
 pub(in crate::server) async fn result(call: Call) -> Result<ResultBody, RpcError> {
     let job = named(&call).await?;
+    let waiting = beside::Waiting::new(&call, job.id);
     let job = ended_job(&call, job).await?;
+    drop(waiting);
     call.tells(&job);
     let id = job.id;
     if let Some(Ending::Error) = job.outcome().map(Ending::of) {
@@ -156,7 +162,7 @@ pub(in crate::server) async fn result(call: Call) -> Result<ResultBody, RpcError
 }
 
 /// Waits for the end; tells of each change of status on the way, and asks what the job asks.
-async fn ended_job(call: &Call, mut job: Job) -> Result<Job, RpcError> {
+pub(super) async fn ended_job(call: &Call, mut job: Job) -> Result<Job, RpcError> {
     let mut told = None;
     let mut in_vain = HashSet::new();
     while !job.is_finished() {

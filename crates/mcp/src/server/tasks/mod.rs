@@ -3,6 +3,7 @@
 //! Source: MCP extension tasks 2026-07-28; MCP 2025-11-25, tasks.
 
 mod asks;
+mod beside;
 pub(super) mod legacy;
 pub(super) mod modern;
 mod task;

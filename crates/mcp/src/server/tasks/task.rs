@@ -16,6 +16,8 @@ use crate::wire::{ErrorCode, RpcError};
 
 /// The life of an unfinished task is told in steps, so that it does not change with every reading.
 const TTL_STEP: Duration = Duration::from_secs(3600);
+/// Longest pause of a client that is asked something itself: after its answer it looks only when that is over.
+const ASKED_POLL: Duration = Duration::from_secs(2);
 
 /// What both generations say of a task.
 #[derive(Clone, Debug)]
@@ -87,7 +89,10 @@ impl Task {
     /// A job with the status that the caller's generation gives it. `waits_for` is said of a job that waits for a
     /// person.
     pub(super) fn new(view: &JobView, status: Status, waits_for: Option<&str>, retention: &Retention) -> Self {
-        let poll_after = Some(view.poll_after).filter(|_| !status.is_terminal());
+        let poll_after = match status {
+            Status::InputRequired => Some(view.poll_after.min(ASKED_POLL)),
+            status => Some(view.poll_after).filter(|_| !status.is_terminal()),
+        };
         Self {
             id: view.job.id,
             status,

@@ -149,9 +149,8 @@ fn the_life_of_a_task_counts_from_its_creation_and_grows_while_it_runs() {
     }
 }
 
-#[test]
-fn the_message_names_state_and_work_and_does_not_change_with_the_clock() {
-    let view = |job: Job, seconds: u64| JobView {
+fn view(job: Job, seconds: u64) -> JobView {
+    JobView {
         job,
         at: at(Duration::from_secs(seconds)),
         elapsed: Some(Duration::from_secs(seconds)),
@@ -162,7 +161,20 @@ fn the_message_names_state_and_work_and_does_not_change_with_the_clock() {
         silent_for: None,
         position: Some(3),
         poll_after: Duration::from_secs(5),
-    };
+    }
+}
+
+#[test]
+fn a_client_that_is_asked_itself_looks_again_soon() {
+    let view = view(job(JobState::Queued), 1);
+    let pause = |status| Task::new(&view, status, None, &Retention::default()).poll_after;
+    assert_eq!(pause(Status::Working), Some(Duration::from_secs(5)));
+    assert_eq!(pause(Status::InputRequired), Some(Duration::from_secs(2)));
+    assert_eq!(pause(Status::Completed), None);
+}
+
+#[test]
+fn the_message_names_state_and_work_and_does_not_change_with_the_clock() {
     let queued = job(JobState::Queued);
     assert_eq!(message(&view(queued.clone(), 1), None), "queued: make all, 3 before it in the queue");
     assert_eq!(message(&view(queued.clone(), 1), None), message(&view(queued.clone(), 99), None));

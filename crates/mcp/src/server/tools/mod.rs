@@ -20,7 +20,7 @@ use super::call::Call;
 use super::discovery::STATIC;
 use super::dispatch::isolated;
 use super::news::{self, Telling};
-use super::tasks;
+use super::{request_state, tasks};
 use crate::wire::{Arguments, Era, ErrorCode, ResultBody, RpcError};
 use answer::Answer;
 
@@ -154,7 +154,7 @@ pub(super) struct Chosen {
 ///
 /// # Errors
 /// Invalid params without a name or for an unknown tool; insufficient scope if the caller's token does not allow it;
-/// method not found for a task that the tool cannot be.
+/// those of [`check_no_task`] and [`check_no_state`].
 pub(super) fn chosen(call: &Call) -> Result<Chosen, RpcError> {
     #[derive(Deserialize)]
     struct Params<'a> {
@@ -169,6 +169,7 @@ pub(super) fn chosen(call: &Call) -> Result<Chosen, RpcError> {
     call.allowed(tool.scope)?;
     if !tool.is_slow() {
         check_no_task(call, tool.name)?;
+        check_no_state(call, tool.name)?;
     }
     Ok(Chosen { tool, arguments: Arguments::parse(params.arguments, tool.arguments) })
 }
@@ -183,6 +184,18 @@ pub(super) fn check_no_task(call: &Call, name: &str) -> Result<(), RpcError> {
     }
     let message = format!("`{name}` answers at once and cannot be a task: call it without `task`");
     Err(RpcError::new(ErrorCode::MethodNotFound, message))
+}
+
+/// Refuses to go on from a state with a tool that never gives one.
+///
+/// # Errors
+/// Invalid params if the call brings one.
+pub(super) fn check_no_state(call: &Call, name: &str) -> Result<(), RpcError> {
+    if call.era != Era::Modern || request_state::sent(call.params.as_deref())?.is_none() {
+        return Ok(());
+    }
+    let message = format!("`{name}` answers at once and never gave this `requestState`: call it without one");
+    Err(RpcError::new(ErrorCode::InvalidParams, message))
 }
 
 fn unknown_tool(name: &str) -> RpcError {

@@ -38,6 +38,7 @@ pub(super) const CHECKS: &[Check] = &[
         "in a session the reply is already cancelled, and it stays so"
     ),
     check!(10, BOTH, "cancel/session-waiting", session_waiting, "so is that of a task that waits for an answer"),
+    check!(10, BOTH, "cancel/session-race", session_race, "in a session, too, either side wins against the end, once"),
     check!(
         10,
         BOTH,
@@ -151,6 +152,26 @@ async fn session_cancel(session: &Legacy, id: &str) -> Result<Value> {
     let told = session.call("tasks/cancel", json!({"taskId": id})).await?;
     told.judge(shape::legacy_task(told.result()?, Some("cancelled")))?;
     Ok(told.result()?.clone())
+}
+
+async fn session_race(world: &World) -> Result<()> {
+    world.client_with(&["slow_compute"]).await?;
+    let session = world.session_with_tasks().await?;
+    for seed in 0..world.options.races {
+        let seconds = (seed % 10) as f64 / 1e3;
+        let id = session.task("slow_compute", json!({"seconds": seconds, "label": "race"}), None).await?;
+        tokio::time::sleep(Duration::from_millis((seed / 10 % 10) as u64)).await;
+        let told = session.call("tasks/cancel", json!({"taskId": id})).await?;
+        let end = match told.result() {
+            Ok(task) => told.judge(shape::legacy_task(task, Some("cancelled"))).map(|_| "cancelled")?,
+            Err(_) => told.error(-32602).map(|_| "completed")?,
+        };
+        session.until_status(&id, end).await?;
+        let again = session.call("tasks/cancel", json!({"taskId": id})).await?;
+        again.error(-32602)?;
+        session.until_status(&id, end).await?;
+    }
+    Ok(())
 }
 
 async fn session_running(world: &World) -> Result<()> {

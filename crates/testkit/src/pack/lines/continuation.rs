@@ -1,24 +1,24 @@
 //! Line 16: a client without tasks gets a long call's result over several legs, held together by a signed state.
 
+use std::time::Instant;
+
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::super::modern::{Ask, Modern};
+use super::super::modern::{Ask, LEGS, Modern, pause};
 use super::super::wire::Exchange;
 use super::super::world::{World, not_run};
-use super::super::{BOTH, Check, check};
+use super::super::{BOTH, Check, HTTP, check};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(16, BOTH, "continuation/result", result, "work that outlives a leg arrives on a later one, run once"),
     check!(16, BOTH, "continuation/repeated-leg", repeated_leg, "a leg that was lost can be repeated"),
     check!(16, BOTH, "continuation/tampered", tampered, "a state that was changed anywhere is refused"),
     check!(16, BOTH, "continuation/other-call", other_call, "a state is refused with another tool or other arguments"),
-    check!(16, BOTH, "continuation/foreign", foreign, "a state is refused from somebody else"),
+    check!(16, BOTH, "continuation/expired", expired, "a state is taken until its time is over, and then refused"),
+    check!(16, HTTP, "continuation/foreign", foreign, "a state is refused from somebody else"),
     check!(16, BOTH, "continuation/last-leg", last_leg, "work that outlives every leg is named in an ordinary result"),
 ];
-
-/// Legs that a client's driver goes before it gives up.
-const LEGS: usize = 10;
 
 fn params(seconds: f64, label: &str) -> Value {
     json!({"name": "slow_compute", "arguments": {"seconds": seconds, "label": label}})
@@ -105,6 +105,25 @@ async fn foreign(world: &World) -> Result<()> {
     let seconds = world.options.beyond_leg;
     let (_, state) = first(world, seconds, "mine").await?;
     leg(&thief, params(seconds, "mine"), &state).await?.any_error().map(|_| ())
+}
+
+async fn expired(world: &World) -> Result<()> {
+    let Some(lifetime) = world.options.state_lifetime else { return Err(not_run("needs --state-lifetime")) };
+    let seconds = world.options.beyond_leg;
+    let begun = Instant::now();
+    let (client, state) = first(world, seconds, "expired").await?;
+    let made = Instant::now();
+    loop {
+        let asked = Instant::now();
+        let told = leg(&client, params(seconds, "expired"), &state).await?;
+        if told.any_error().is_ok() {
+            let due = begun.elapsed().as_secs_f64() >= lifetime;
+            return told.error(-32602).and_then(|_| told.ensure(due, "refused before its time was over"));
+        }
+        state_of(&told)?;
+        told.ensure((asked - made).as_secs_f64() < lifetime, "taken after its time was over")?;
+        pause().await;
+    }
 }
 
 async fn last_leg(world: &World) -> Result<()> {

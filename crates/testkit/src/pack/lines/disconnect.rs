@@ -1,6 +1,6 @@
 //! Line 12: who hangs up, and what that means.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::super::modern::Ask;
@@ -31,7 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
         STDIO,
         "disconnect/end-of-input",
         end_of_input,
-        "a process whose input ends exits by itself, in the middle of work too"
+        "a process whose input ends exits by itself: before its first line, and in the middle of work"
     ),
 ];
 
@@ -91,8 +91,10 @@ async fn session_stream(world: &World) -> Result<()> {
 }
 
 async fn end_of_input(world: &World) -> Result<()> {
+    drop(world.open().await?);
+    ensure!(world.end_child().await?, "the process had to be killed before its first line");
     let client = world.client_with(&["slow_compute"]).await?;
     client.task("slow_compute", json!({"seconds": 60, "label": "end of input"})).await?;
-    anyhow::ensure!(world.end_child().await?, "the process had to be killed");
+    ensure!(world.end_child().await?, "the process had to be killed in the middle of work");
     Ok(())
 }

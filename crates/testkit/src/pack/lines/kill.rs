@@ -1,6 +1,6 @@
 //! Line 5: `kill -9` at any moment. What was acknowledged is there, and a repeated request finds its job by its key.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use super::super::modern::{Ask, Modern};
@@ -23,6 +23,13 @@ pub(super) const CHECKS: &[Check] = &[
         "kill/lost-reply",
         lost_reply,
         "a request repeated with its key after a lost reply finds its one job"
+    ),
+    check!(
+        5,
+        BOTH,
+        "kill/before-the-answer",
+        before_the_answer,
+        "a server that dies between the commit and the answer has the task, and the key finds it"
     ),
     check!(5, BOTH, "key/one-job", one_job, "the same key and arguments give the same task"),
     check!(5, BOTH, "key/other-arguments", other_arguments, "the same key with other arguments is refused"),
@@ -106,6 +113,27 @@ async fn lost_reply(world: &World) -> Result<()> {
     }
     world.journal.take_complaints();
     Ok(())
+}
+
+async fn before_the_answer(world: &World) -> Result<()> {
+    let crash = hook(world.options.crash_meta.as_deref(), "--crash-meta")?;
+    let (name, value) = crash.split_once('=').context("--crash-meta is not `name=value`")?;
+    world.can_kill()?;
+    let client = world.client_with(&["slow_compute"]).await?;
+    let params = keyed(world, &fresh_key()?, "crash", 5.0)?;
+    let mut crashing = params.clone();
+    crashing["_meta"][name] = json!(value);
+    let told = client.call("tools/call", crashing).await;
+    let answered = told.as_ref().is_ok_and(|told| told.reply.is_some());
+    ensure!(!answered, "the server did not die of `{crash}`: {told:?}");
+    let died = jiff::Timestamp::now().as_millisecond();
+    world.journal.take_complaints();
+    let client = world.kill().await?;
+    let id = handle(&client, &params).await?;
+    let read = client.get(&id).await?;
+    let created = shape::instant(&read.result()?["createdAt"]).context("an instant")?;
+    read.ensure(created <= died, "it was made only when the request was repeated")?;
+    client.cancel(&id).await
 }
 
 async fn one_job(world: &World) -> Result<()> {

@@ -29,7 +29,13 @@ pub(super) const CHECKS: &[Check] = &[
         cancelled_by_client,
         "notifications/cancelled ends a subscription and nothing else"
     ),
-    check!(4, BOTH, "listen/goodbye", goodbye, "a server that stops ends its subscriptions with the empty result"),
+    check!(
+        4,
+        BOTH,
+        "listen/goodbye",
+        goodbye,
+        "a server that stops ends its subscriptions with the empty result, and over stdio takes them back too"
+    ),
 ];
 
 async fn undeclared(world: &World) -> Result<()> {
@@ -179,6 +185,11 @@ async fn goodbye(world: &World) -> Result<()> {
     .await;
     if world.transport == Transport::Http {
         shell(hook(world.options.start.as_deref(), "--start")?).await?;
+        return farewell;
     }
-    farewell
+    let cancelled = world.journal.take_cancelled();
+    farewell.and_then(|()| {
+        ensure!(cancelled.contains(&json!(4006)), "no notifications/cancelled came for the subscription");
+        Ok(())
+    })
 }

@@ -4,7 +4,6 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::super::legacy::RELATED;
-use super::super::modern::Ask;
 use super::super::world::World;
 use super::super::{BOTH, Check, check, shape};
 
@@ -66,7 +65,7 @@ async fn protocol_error(world: &World) -> Result<()> {
     let id = client.task("protocol_error_job", json!({})).await?;
     let end = client.until_ended(&id).await?;
     end.ensure(end.result()?["status"] == "failed", "a protocol error was taken for a result")?;
-    let plain = client.undeclared("tools/call", json!({"name": "protocol_error_job", "arguments": {}})).await?;
+    let plain = client.through("protocol_error_job", json!({}), &json!({})).await?;
     let same = plain.any_error()?["code"] == end.result()?["error"]["code"];
     plain.ensure(same, "as a plain call the error has another code than in the task")
 }
@@ -137,8 +136,7 @@ async fn session_tool_failure(world: &World) -> Result<()> {
 
 async fn session_protocol_error(world: &World) -> Result<()> {
     let client = world.client_with(&["protocol_error_job"]).await?;
-    let ask = Ask::new("tools/call", json!({"name": "protocol_error_job", "arguments": {}})).declares(json!({}));
-    let plain = client.ask(ask).await?.any_error()?.clone();
+    let plain = client.through("protocol_error_job", json!({}), &json!({})).await?.any_error()?.clone();
     let session = world.session_with_tasks().await?;
     let id = session.task("protocol_error_job", json!({}), None).await?;
     let result = session.call("tasks/result", json!({"taskId": id})).await?;

@@ -7,20 +7,20 @@ use super::super::legacy::{self, Legacy};
 use super::super::modern::{Modern, accept};
 use super::super::stream::Subscription;
 use super::super::world::{World, not_run};
-use super::super::{BOTH, Check, check, shape};
+use super::super::{Check, HTTP, check, shape};
 
 pub(super) const CHECKS: &[Check] = &[
     check!(
         9,
-        BOTH,
+        HTTP,
         "owners/same-as-unknown",
         same_as_unknown,
         "get, update and cancel of another's task answer as for an unknown id"
     ),
-    check!(9, BOTH, "owners/untouched", untouched, "what another tries leaves the task as it was"),
-    check!(9, BOTH, "owners/listen", listen, "another's task is never granted nor told"),
-    check!(9, BOTH, "owners/session", session, "another's session neither reads nor lists nor cancels it"),
-    check!(9, BOTH, "owners/keys", keys, "the same key of two owners gives two tasks"),
+    check!(9, HTTP, "owners/untouched", untouched, "what another tries leaves the task as it was"),
+    check!(9, HTTP, "owners/listen", listen, "another's task is never granted nor told"),
+    check!(9, HTTP, "owners/session", session, "another's session neither reads nor lists nor cancels it"),
+    check!(9, HTTP, "owners/keys", keys, "the same key of two owners gives two tasks"),
 ];
 
 /// As long as the ids of the server, and not one of them.

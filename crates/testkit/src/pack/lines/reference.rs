@@ -21,20 +21,17 @@ struct Finding {
     message: String,
 }
 
-const LATER: &[(u8, &str, &str)] = &[
+const ELSEWHERE: &[(u8, &str, &str)] = &[
     (17, "gateway/quarantine", "needs a gateway with a bad upstream: no server alone can show it"),
-    (20, "official/suite", "run by itself: npx @modelcontextprotocol/conformance"),
+    (20, "official/suite", "run by itself: tests/conformance"),
 ];
 
 /// What stands at the end of the report.
 pub(in super::super) async fn verdicts(world: &World) -> Vec<Verdict> {
     let options = &world.options;
-    let wanted = |id: &str| {
-        options.scenarios.is_empty() || options.scenarios.iter().any(|prefix| id.starts_with(prefix.as_str()))
-    };
     let name = |id: &str| format!("{}/{id}", world.transport.name());
     let mut told = vec![];
-    if wanted("reference") {
+    if options.wants("reference") {
         told.extend(match &options.reference_client {
             None => vec![verdict(name("reference/client"), 14, Status::Skipped, "needs --reference-client")],
             Some(command) => match findings(world, command).await {
@@ -43,13 +40,13 @@ pub(in super::super) async fn verdicts(world: &World) -> Vec<Verdict> {
             },
         });
     }
-    let later = LATER.iter().filter(|(_, id, _)| wanted(id));
-    told.extend(later.map(|(line, id, why)| verdict(name(id), *line, Status::Skipped, why)));
+    let elsewhere = ELSEWHERE.iter().filter(|(_, id, _)| options.wants(id));
+    told.extend(elsewhere.map(|(line, id, why)| verdict(name(id), *line, Status::Elsewhere, why)));
     told
 }
 
 fn verdict(id: String, line: u8, status: Status, message: &str) -> Verdict {
-    Verdict { id, line, description: String::new(), status, error_message: message.to_owned() }
+    Verdict { id, line, description: String::new(), status, error_message: message.to_owned(), duration_ms: 0 }
 }
 
 impl Finding {

@@ -32,11 +32,11 @@ fn arguments(tool: &str) -> Value {
     }
 }
 
-/// The answer is no task, and a refusal for want of the capability is a right one.
+/// The answer is no task, and a refusal for want of a capability is a right one.
 fn no_task(exchange: &Exchange) -> Result<()> {
     let Ok(result) = exchange.result() else {
         let error = exchange.any_error()?;
-        let refusal = if error["code"] == -32021 { shape::missing_tasks(error) } else { Ok(()) };
+        let refusal = if error["code"] == -32021 { shape::missing_something(error) } else { Ok(()) };
         return exchange.judge(refusal);
     };
     exchange.ensure(result["resultType"] != "task", "a task for a client that did not declare tasks")?;
@@ -52,7 +52,9 @@ async fn ask_without(client: &Modern, tool: &str, capabilities: Value) -> Result
 async fn never_a_task(world: &World) -> Result<()> {
     let client = world.client_with(CALLS).await?;
     for tool in CALLS {
-        ask_without(&client, tool, json!({})).await?;
+        for capabilities in [json!({}), json!({"elicitation": {}})] {
+            no_task(&client.through(tool, arguments(tool), &capabilities).await?)?;
+        }
     }
     Ok(())
 }
