@@ -7,6 +7,7 @@ mod pair;
 mod proxy;
 mod server;
 mod suite;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
