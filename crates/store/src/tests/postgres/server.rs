@@ -62,18 +62,40 @@ impl Server {
         Box::leak(Box::new(server.start()))
     }
 
-    fn make(port: u16, settings: String) -> Self {
+    /// A standby of this server, which commits nothing from then on that the standby does not have.
+    pub(super) fn standby(&self) -> &'static Self {
+        let standby = Self::empty(PORT, SETTINGS.to_owned());
+        let backup = standby.run("pg_basebackup");
+        standby.prepare(&format!("{backup} -D data -R -X stream -c fast -U longshore -h {}", self.folder.display()));
+        let standby = standby.start();
+        let waits = "ALTER SYSTEM SET synchronous_standby_names = '*'";
+        let psql = self.run("psql");
+        let socket = self.folder.display();
+        self.prepare(&format!("{psql} -U longshore -h {socket} -c \"{waits}\" -c 'SELECT pg_reload_conf()' postgres"));
+        Box::leak(Box::new(standby))
+    }
+
+    /// Makes a standby take writes.
+    pub(super) fn promote(&self) {
+        self.prepare(&format!("{} promote -w -D data", self.run("pg_ctl")));
+    }
+
+    fn empty(port: u16, settings: String) -> Self {
         let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
         // The shell of the server removes it.
-        let server = Self { folder: folder.keep(), bin: find(), port, settings, running: Mutex::new(None) };
+        Self { folder: folder.keep(), bin: find(), port, settings, running: Mutex::new(None) }
+    }
+
+    fn make(port: u16, settings: String) -> Self {
+        let server = Self::empty(port, settings);
         let initdb = format!("{} -D data -A trust -U longshore --no-sync -E UTF8 --locale=C", server.run("initdb"));
         server.prepare(&initdb);
         server
     }
 
     fn prepare(&self, script: &str) {
-        let done = self.shell(&format!("{script} >log 2>&1")).status().unwrap();
+        let done = self.shell(&format!("{script} >prepared 2>&1")).status().unwrap();
         assert!(done.success(), "the server cannot be prepared: {}", self.log());
     }
 
@@ -117,7 +139,8 @@ impl Server {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        let read = |file| std::fs::read_to_string(self.folder.join(file)).unwrap_or_default();
+        read("prepared") + &read("log")
     }
 
     fn run(&self, program: &str) -> String {
