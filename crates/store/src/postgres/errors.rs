@@ -120,13 +120,17 @@ impl From<tokio_postgres::Error> for Trouble {
             Some(io) if io.kind() == std::io::ErrorKind::PermissionDenied && io.raw_os_error().is_none() => {
                 Self::ReadOnly
             }
-            _ if error.to_string().contains("TLS") || error.to_string().contains("authentication") => {
-                Self::Handshake(Box::new(error))
-            }
+            _ if is_of_handshake(&error) => Self::Handshake(Box::new(error)),
             Some(_) => Self::Lost(Box::new(error)),
             None => Self::Other(Box::new(error)),
         }
     }
+}
+
+/// The client library tells what sort of error it has in its text alone.
+fn is_of_handshake(error: &tokio_postgres::Error) -> bool {
+    let text = error.to_string();
+    ["TLS handshake", "authentication", "invalid configuration"].iter().any(|sort| text.contains(sort))
 }
 
 /// The port's error for somebody whose transaction came to nothing.

@@ -10,7 +10,7 @@ use longshore_domain::job::{EventKind, Job};
 use longshore_domain::store::{JobFilter, NewJob, StoreError};
 
 use super::proxy::Proxy;
-use super::{Schema, client, terminate_all};
+use super::{PostgresOptions, PostgresStore, Schema, client, terminate_all, url};
 use crate::conformance::Place;
 use crate::conformance::scene::{MANY, Scene, ended, queue, started};
 
@@ -88,11 +88,42 @@ async fn a_server_that_crashes_loses_nothing() {
     .await;
 }
 
+/// The standby has all that was acknowledged; the store finds it by the second name in its URL.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_takes_over_has_everything() {
+    let schema = Schema::on_own_server();
+    schema.open().await.close().await;
+    let standby = tokio::task::block_in_place(|| schema.server.standby());
+    let scene = Scene::over(schema.open_at(&[schema.server.folder(), standby.folder()]).await);
+    let watcher = schema.open().await;
+    live_through(scene, async || {
+        while watcher.last_event().await.unwrap().0 < 200 {
+            tokio::task::yield_now().await;
+        }
+        tokio::task::block_in_place(|| {
+            schema.server.crash();
+            standby.promote();
+        });
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_alone_is_read_only() {
+    let schema = Schema::on_own_server();
+    schema.open().await.close().await;
+    let standby = tokio::task::block_in_place(|| schema.server.standby());
+    let patience = std::time::Duration::from_millis(300);
+    let options = PostgresOptions { url: url(&[standby.folder()]), patience, ..schema.options() };
+    let error = PostgresStore::open(options).await.err().unwrap();
+    assert!(matches!(error, StoreError::ReadOnly(_)), "{error:?}");
+}
+
 #[tokio::test]
 async fn an_answer_that_was_lost_after_the_commit_is_found_again() {
     let schema = Schema::new();
     let proxy = Proxy::before(schema.server).await;
-    let scene = Scene::over(schema.open_through(&proxy).await);
+    let scene = Scene::over(schema.open_at(&[proxy.folder()]).await);
     scene.set_queue("default", 100).await;
     // Each connection has a transaction behind it.
     let job = scene.running(scene.job()).await;

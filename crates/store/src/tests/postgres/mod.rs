@@ -7,6 +7,7 @@ mod pair;
 mod proxy;
 mod server;
 mod suite;
+mod tls;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +20,6 @@ use tokio_postgres::{Client, NoTls};
 
 use crate::conformance::Place;
 use crate::{PostgresOptions, PostgresStore};
-use proxy::Proxy;
 use server::Server;
 
 /// A schema of its own on a server.
@@ -48,7 +48,7 @@ impl Schema {
         PostgresOptions {
             schema: self.name.clone(),
             patience: PATIENCE,
-            ..PostgresOptions::new(url(self.server.folder()))
+            ..PostgresOptions::new(url(&[self.server.folder()]))
         }
     }
 
@@ -56,8 +56,8 @@ impl Schema {
         PostgresStore::open(self.options()).await.unwrap()
     }
 
-    async fn open_through(&self, proxy: &Proxy) -> Arc<dyn Store> {
-        let options = PostgresOptions { url: url(proxy.folder()), ..self.options() };
+    async fn open_at(&self, folders: &[&Path]) -> Arc<dyn Store> {
+        let options = PostgresOptions { url: url(folders), ..self.options() };
         Arc::new(PostgresStore::open(options).await.unwrap())
     }
 }
@@ -65,14 +65,15 @@ impl Schema {
 /// Far longer than anything takes here: no test waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The server whose socket is in this folder.
-fn url(folder: &Path) -> String {
-    format!("postgres://longshore@{}/postgres", folder.display().to_string().replace('/', "%2F"))
+/// The servers whose sockets are in these folders.
+fn url(folders: &[&Path]) -> String {
+    let hosts = folders.iter().map(|folder| folder.display().to_string().replace('/', "%2F"));
+    format!("postgres://longshore@{}/postgres", hosts.collect::<Vec<_>>().join(","))
 }
 
 /// A connection of an outsider.
 async fn client(schema: &Schema) -> Client {
-    let address = format!("{}?application_name=outsider", url(schema.server.folder()));
+    let address = format!("{}?application_name=outsider", url(&[schema.server.folder()]));
     let (client, connection) = tokio_postgres::connect(&address, NoTls).await.unwrap();
     tokio::spawn(connection);
     client.batch_execute(&format!("SET search_path = {}", schema.name)).await.unwrap();

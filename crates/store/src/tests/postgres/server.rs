@@ -9,6 +9,8 @@ use std::sync::{Mutex, OnceLock};
 /// Where distributions put the programs, beside the search path; newest version last.
 const PLACES: &str = "ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin \
      2>/dev/null | sort -V | tail -n 1";
+/// Where tests reach a server whose port nobody else sees.
+const PORT: u16 = 5432;
 /// Nothing that the tests prove depends on the disk.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB \
      -c listen_addresses= -c autovacuum_naptime=5s -c max_wal_size=256MB";
@@ -20,6 +22,8 @@ const OTHER_USER: &str = "65534";
 pub(super) struct Server {
     folder: PathBuf,
     bin: PathBuf,
+    port: u16,
+    settings: String,
     running: Mutex<Option<Running>>,
 }
 
@@ -33,24 +37,71 @@ impl Server {
     /// The server that tests share; they leave it running.
     pub(super) fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
-        SHARED.get_or_init(Self::start)
+        SHARED.get_or_init(|| Self::make(PORT, SETTINGS.to_owned()).start())
     }
 
     /// A server for one test, which may stop it. Its folder stays until the process ends.
     pub(super) fn own() -> &'static Self {
-        Box::leak(Box::new(Self::start()))
+        Box::leak(Box::new(Self::make(PORT, SETTINGS.to_owned()).start()))
     }
 
-    fn start() -> Self {
+    /// A server for one test that is reached by TCP at `port` too, with a certificate of `localhost` that a root in
+    /// the file `root.pem` signed. It asks the user `guarded` for a password.
+    pub(super) fn secured(port: u16) -> &'static Self {
+        let server = Self::make(port, format!("{SETTINGS} -c ssl=on -c listen_addresses=127.0.0.1"));
+        let key = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        let script = format!(
+            "{key} -x509 -days 2 -subj /CN=root -keyout root.key -out root.pem && \
+             {key} -x509 -days 2 -subj /CN=root -keyout other.key -out other.pem && \
+             {key} -subj /CN=localhost -keyout data/server.key -out csr && echo subjectAltName=DNS:localhost >ext && \
+             openssl x509 -req -in csr -CA root.pem -CAkey root.key -CAcreateserial -days 2 -extfile ext \
+             -out data/server.crt && chmod 600 data/server.key && echo 'host all guarded all scram-sha-256' \
+             | cat - data/pg_hba.conf >hba && cp hba data/pg_hba.conf"
+        );
+        server.prepare(&format!("{} sh -c \"{script}\"", server.as_other_user()));
+        Box::leak(Box::new(server.start()))
+    }
+
+    /// A standby of this server, which commits nothing from then on that the standby does not have.
+    pub(super) fn standby(&self) -> &'static Self {
+        let standby = Self::empty(PORT, SETTINGS.to_owned());
+        let backup = standby.run("pg_basebackup");
+        standby.prepare(&format!("{backup} -D data -R -X stream -c fast -U longshore -h {}", self.folder.display()));
+        let standby = standby.start();
+        let waits = "ALTER SYSTEM SET synchronous_standby_names = '*'";
+        let psql = self.run("psql");
+        let socket = self.folder.display();
+        self.prepare(&format!("{psql} -U longshore -h {socket} -c \"{waits}\" -c 'SELECT pg_reload_conf()' postgres"));
+        Box::leak(Box::new(standby))
+    }
+
+    /// Makes a standby take writes.
+    pub(super) fn promote(&self) {
+        self.prepare(&format!("{} promote -w -D data", self.run("pg_ctl")));
+    }
+
+    fn empty(port: u16, settings: String) -> Self {
         let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
         // The shell of the server removes it.
-        let server = Self { folder: folder.keep(), bin: find(), running: Mutex::new(None) };
-        let initdb =
-            format!("{} -D data -A trust -U longshore --no-sync -E UTF8 --locale=C >log 2>&1", server.run("initdb"));
-        assert!(server.shell(&initdb).status().unwrap().success(), "initdb failed: {}", server.log());
-        server.go_on();
+        Self { folder: folder.keep(), bin: find(), port, settings, running: Mutex::new(None) }
+    }
+
+    fn make(port: u16, settings: String) -> Self {
+        let server = Self::empty(port, settings);
+        let initdb = format!("{} -D data -A trust -U longshore --no-sync -E UTF8 --locale=C", server.run("initdb"));
+        server.prepare(&initdb);
         server
+    }
+
+    fn prepare(&self, script: &str) {
+        let done = self.shell(&format!("{script} >prepared 2>&1")).status().unwrap();
+        assert!(done.success(), "the server cannot be prepared: {}", self.log());
+    }
+
+    fn start(self) -> Self {
+        self.go_on();
+        self
     }
 
     /// Where its socket is.
@@ -63,11 +114,14 @@ impl Server {
         let socket = self.folder.display();
         // However this process ends, the input of the shell ends with it.
         let script = format!(
-            "{} -D data -k {socket} {SETTINGS} 2>log & server=$!; \
-             until {} -q -h {socket}; do kill -0 $server || exit 1; sleep 0.02; done; echo up; \
+            "{} -D data -k {socket} -p {} {} 2>log & server=$!; \
+             until {} -q -h {socket} -p {}; do kill -0 $server || exit 1; sleep 0.02; done; echo up; \
              read -r again; kill -QUIT $server; wait $server; [ \"$again\" ] || rm -rf {socket}",
             self.run("postgres"),
+            self.port,
+            self.settings,
             self.run("pg_isready"),
+            self.port,
         );
         let mut shell = self.shell(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -85,15 +139,19 @@ impl Server {
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        let read = |file| std::fs::read_to_string(self.folder.join(file)).unwrap_or_default();
+        read("prepared") + &read("log")
     }
 
-    /// How to run one of the programs: the server refuses to be run by the super-user.
     fn run(&self, program: &str) -> String {
-        let program = self.bin.join(program).display().to_string();
+        format!("{} {}", self.as_other_user(), self.bin.join(program).display())
+    }
+
+    /// The server refuses to be run by the super-user.
+    fn as_other_user(&self) -> String {
         match output("id -u").as_str() {
-            "0" => format!("setpriv --reuid={OTHER_USER} --regid={OTHER_USER} --clear-groups {program}"),
-            _ => program,
+            "0" => format!("setpriv --reuid={OTHER_USER} --regid={OTHER_USER} --clear-groups"),
+            _ => String::new(),
         }
     }
 
