@@ -184,3 +184,18 @@ fn note_end(ended: Result<std::io::Result<()>, JoinError>) {
         Err(error) => tracing::error!(%error, "the handling of a bridge panicked"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_comes_through_the_tcp_door_is_answered_without_delay() {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        let mut door = NoDelay(listen(address).await.unwrap());
+        let caller = tokio::net::TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
+        let (stream, from) = door.accept().await;
+        assert_eq!(from, caller.local_addr().unwrap());
+        assert!(stream.nodelay().unwrap());
+    }
+}

@@ -178,3 +178,25 @@ fn health_says_nothing_of_jobs_and_needs_no_token() {
     let gc = home.ask("POST", "/api/v1/gc", r#"{"dry_run":true}"#).json();
     assert_eq!((&gc["dry_run"], &gc["records"]), (&true.into(), &0.into()));
 }
+
+/// A body of known length leaves together with its head; that this is one write is a test of the protocol's crate.
+#[test]
+fn a_small_answer_of_mcp_comes_whole_through_every_guard() {
+    let home = Home::new();
+    home.daemon();
+    let token = format!("Bearer {}", home.token());
+    let headers = [
+        ("authorization", token.as_str()),
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+    ];
+    let call = json!({ "name": "job_list", "arguments": {} });
+    for (method, params) in [("ping", json!({})), ("tools/list", json!({})), ("tools/call", call)] {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+        let answer = home.ask_with("POST", "/mcp", &headers, body.as_bytes());
+        assert_eq!((answer.status, &answer.json()["id"]), (200, &1.into()), "{method}");
+        assert_eq!(answer.header("content-type"), Some("application/json"), "{method}");
+        assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()), "{method}");
+        assert_eq!(answer.header("transfer-encoding"), None, "{method}");
+    }
+}

@@ -21,3 +21,4 @@ mod tasks;
 mod tokens;
 mod told;
 mod tools;
+mod writes;
