@@ -48,6 +48,15 @@ pub async fn the_highest_priority_goes_first_then_the_oldest(place: &dyn Place) 
     assert_eq!(taken, expected.iter().map(|(_, _, id)| *id).collect::<Vec<_>>());
 }
 
+pub async fn a_job_that_leaves_the_line_with_a_claim_does_not_stand_in_its_way(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let next = scene.accept(scene.job()).await;
+    let first = scene.accept(NewJob { priority: 1, ..scene.job() }).await;
+    let (cancelled, taken) = scene.store.record(first.id, cancel(), Some(scene.room(1)), scene.now()).await;
+    assert!(cancelled.expect("recorded").job.is_finished());
+    assert_eq!(taken.iter().map(|claimed| claimed.job.id).collect::<Vec<_>>(), [next.id]);
+}
+
 pub async fn a_queue_lends_no_more_places_than_it_has(place: &dyn Place) {
     let scene = Scene::new(place).await;
     scene.set_queue("default", 2).await;

@@ -146,7 +146,7 @@ struct Needs<'b> {
     questions: Vec<String>,
     askers: Vec<String>,
     slots: i64,
-    /// At most so many places become free before they are claimed.
+    /// At most so many places become free, or ready jobs leave their line, before jobs are claimed.
     freed: i64,
 }
 
@@ -218,15 +218,15 @@ const ASKED: &str = "SELECT q.id, j.id, q.attempt, q.key FROM question AS q JOIN
 pub(super) const LOCK_CLAIMS: &str =
     "SELECT pg_advisory_xact_lock(hashtext('longshore claims'), hashtext(current_schema()))";
 
-/// All queues with how much of each is taken, each with as many of its first ready jobs as `$1` slots can take if
-/// `$2` places become free before. A row that somebody changes just now is passed over.
+/// All queues with how much of each is taken, each with as many of its first ready jobs as `$1` slots can take if up to
+/// `$2` places become free, or jobs leave the line, before. A row that somebody changes just now is passed over.
 fn ready_sql() -> String {
     format!(
         "WITH q AS MATERIALIZED (SELECT name, concurrency, (SELECT count(*) FROM standing AS l \
          WHERE l.phase = 'live' AND l.queue = queue.name) AS live FROM queue) \
          SELECT {JOB_COLUMNS}, q.name, q.concurrency, q.live FROM q LEFT JOIN LATERAL \
          (SELECT * FROM standing AS r WHERE r.phase = 'queued' AND r.queue = q.name ORDER BY r.priority DESC, r.job \
-         LIMIT greatest(0, least($1, q.concurrency - q.live + $2)) FOR UPDATE SKIP LOCKED) AS s ON true \
+         LIMIT greatest(0, least($1::bigint + $2::bigint, q.concurrency - q.live + $2)) FOR UPDATE SKIP LOCKED) AS s ON true \
          LEFT JOIN job AS j ON j.number = s.job"
     )
 }
