@@ -103,7 +103,7 @@ async fn a_standby_that_takes_over_has_everything() {
             tokio::task::yield_now().await;
         }
         tokio::task::block_in_place(|| {
-            schema.server.crash();
+            schema.server.end();
             standby.promote();
         });
     })
