@@ -1,7 +1,7 @@
 //! Requests that share a transaction: what all of them need is read and locked in one round trip, then each is decided
 //! on the desk, then the desk is written in another.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, JobId, JobNumber};
@@ -73,7 +73,8 @@ pub(super) async fn attempt(node: &Node, session: &Session, batch: &[&Request]) 
     desk.writes.queues = queues.into_iter().filter(|queue| !node.knows(queue)).collect();
     let landed = landing::land(node, &Turn { session, xid }, &desk).await?;
     node.learn(&desk.writes.queues);
-    complete(decided, landed, &desk)
+    // It is durable by now, and must not be done again.
+    complete(decided, landed, &desk).map_err(|trouble| Trouble::Unknown(Box::new(trouble)))
 }
 
 /// What became of a request on the desk.
@@ -183,7 +184,7 @@ struct Loaded<'d> {
 }
 
 /// Jobs by id, locked in the order of their numbers, which is everybody's.
-fn lock_jobs_sql() -> String {
+pub(crate) fn lock_jobs_sql() -> String {
     // Sorted by a column that no index has, or a plan could walk through the index instead.
     format!(
         "WITH n AS MATERIALIZED (SELECT i.number FROM unnest($1::text[]) AS u(id) JOIN job AS i ON i.id = u.id) {} \
@@ -202,11 +203,13 @@ fn keyed_sql() -> String {
     )
 }
 
-/// A number for each draft whose id and key are new.
-const NUMBERS: &str = "SELECT n.place, nextval('job_number') \
+/// Whether the id of each draft is taken, and a number if neither its id nor its key is. Read before the jobs that keys
+/// name: a key that is seen here is seen then.
+const NUMBERS: &str = "SELECT place, taken, CASE WHEN NOT taken AND NOT keyed THEN nextval('job_number') END \
+     FROM (SELECT n.place, EXISTS (SELECT 1 FROM job AS j WHERE j.id = n.id) AS taken, EXISTS (SELECT 1 FROM key AS k \
+     WHERE k.principal_class = n.class AND k.principal_name = n.name AND k.key = n.key) AS keyed \
      FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n(id, class, name, key, place) \
-     WHERE NOT EXISTS (SELECT 1 FROM job AS j WHERE j.id = n.id) AND NOT EXISTS (SELECT 1 FROM key AS k \
-     WHERE k.principal_class = n.class AND k.principal_name = n.name AND k.key = n.key)";
+     OFFSET 0) AS n";
 
 /// Questions of these names, and all those that these jobs ever asked.
 const ASKED: &str = "SELECT q.id, j.id, q.attempt, q.key FROM question AS q JOIN job AS j ON j.number = q.job \
@@ -220,7 +223,7 @@ pub(super) const LOCK_CLAIMS: &str =
 
 /// All queues with how much of each is taken, each with as many of its first ready jobs as `$1` slots can take if up to
 /// `$2` places become free, or jobs leave the line, before. A row that somebody changes just now is passed over.
-fn ready_sql() -> String {
+pub(crate) fn ready_sql() -> String {
     format!(
         "WITH q AS MATERIALIZED (SELECT name, concurrency, (SELECT count(*) FROM standing AS l \
          WHERE l.phase = 'live' AND l.queue = queue.name) AS live FROM queue) \
@@ -243,9 +246,9 @@ async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>>
         }
     };
     read(Read::Jobs, !needs.jobs.is_empty(), Step::new(&lock_jobs, vec![&needs.jobs]));
-    read(Read::Keyed, keys.any, Step::new(&keyed, vec![&keys.class, &keys.name, &keys.key]));
     let numbers = Step::new(NUMBERS, vec![&keys.id, &keys.class, &keys.name, &keys.key]);
     read(Read::Numbers, !keys.id.is_empty(), numbers);
+    read(Read::Keyed, keys.any, Step::new(&keyed, vec![&keys.class, &keys.name, &keys.key]));
     read(Read::Asked, !needs.askers.is_empty(), Step::new(ASKED, vec![&needs.questions, &needs.askers]));
     read(Read::Nothing, needs.slots > 0, Step::new(LOCK_CLAIMS, vec![]));
     read(Read::Ready, needs.slots > 0, Step::new(&ready, vec![&needs.slots, &needs.freed]));
@@ -287,7 +290,7 @@ impl Read {
                     desk.place(job);
                 }
             }
-            Self::Numbers => supply.numbers = numbered(rows, needs)?,
+            Self::Numbers => number(rows, needs, supply)?,
             Self::Asked => {
                 for row in rows {
                     desk.asked.ids.insert(rows::parse(row, 0)?);
@@ -305,15 +308,26 @@ impl Read {
 }
 
 /// Hands the numbers out in the order of the requests, whatever the order in which they were taken.
-fn numbered(rows: &[Row], needs: &Needs<'_>) -> Attempted<HashMap<JobId, JobNumber>> {
-    let mut places = rows.iter().map(|row| rows::get::<i64>(row, 0)).collect::<Attempted<Vec<_>>>()?;
-    let mut numbers = rows.iter().map(|row| rows::number(row, 1)).collect::<Attempted<Vec<_>>>()?;
+fn number(rows: &[Row], needs: &Needs<'_>, supply: &mut Supply) -> Attempted<()> {
+    let (mut places, mut numbers) = (vec![], vec![]);
+    for row in rows {
+        let place = usize::try_from(rows::get::<i64>(row, 0)? - 1).unwrap_or(usize::MAX);
+        let Some(draft) = needs.drafts.get(place) else { continue };
+        if rows::get(row, 1)? {
+            supply.taken.insert(draft.new.id);
+        }
+        if let Some(number) = rows::get::<Option<i64>>(row, 2)? {
+            places.push(place);
+            numbers.push(JobNumber(number as u64));
+        }
+    }
     places.sort_unstable();
     numbers.sort_unstable();
-    let ids = places.iter().filter_map(|place| needs.drafts.get(usize::try_from(place - 1).ok()?));
-    let mut seen = HashSet::new();
-    let ids = ids.map(|draft| draft.new.id).filter(|id| seen.insert(*id));
-    Ok(ids.zip(numbers).collect())
+    for (place, number) in places.into_iter().zip(numbers) {
+        // Of two with one id, the first is accepted.
+        supply.numbers.entry(needs.drafts[place].new.id).or_insert(number);
+    }
+    Ok(())
 }
 
 fn ready(rows: &[Row], desk: &mut Desk<'_>) -> Attempted<()> {

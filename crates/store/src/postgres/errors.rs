@@ -14,8 +14,9 @@ pub(super) enum Trouble {
     /// The connection broke, or none could be made.
     #[error("no connection to the database server")]
     Lost(#[source] BoxedError),
-    /// The connection broke while the transaction was being committed, and looking again did not tell what became of it.
-    #[error("the connection was lost during a commit")]
+    /// The connection broke while the transaction was being committed, and looking again did not tell what became of it;
+    /// or it was committed and its answer cannot be read.
+    #[error("what became of a commit is not known")]
     Unknown(#[source] BoxedError),
     /// The server refused. Its details are left out: they can quote rows.
     #[error("the database server says: {message} ({})", code.code())]
@@ -49,6 +50,9 @@ pub(super) enum Trouble {
     /// A newer Longshore wrote the schema, and this one cannot work with it.
     #[error("the schema is newer")]
     Newer { found: u32, known: u32 },
+    /// What was read first did not hold any more when the rest was read.
+    #[error("somebody else changed what was being read")]
+    Overtaken,
     /// The store is shut.
     #[error("the store is shut")]
     Shut,
@@ -76,6 +80,7 @@ impl Trouble {
         let Self::Server { code, .. } = self else {
             return match self {
                 Self::Lost(_) | Self::ReadOnly => Again::Later,
+                Self::Overtaken => Again::AtOnce,
                 _ => Again::Never,
             };
         };
@@ -145,7 +150,9 @@ pub(super) fn failed(operation: &'static str, trouble: impl Into<Arc<Trouble>>) 
         Trouble::Newer { found, known } => StoreError::Newer { found: *found, known: *known },
         Trouble::Shut => StoreError::Closed,
         Trouble::Server { code, .. } => said(operation, code.code(), source),
-        Trouble::NotClaimable { .. } | Trouble::Other(_) => StoreError::Failed { operation, source },
+        Trouble::NotClaimable { .. } | Trouble::Overtaken | Trouble::Other(_) => {
+            StoreError::Failed { operation, source }
+        }
     }
 }
 

@@ -110,7 +110,8 @@ pub(super) async fn land(node: &Node, turn: &Turn<'_>, desk: &Desk<'_>) -> Attem
     match turn.session.run(&plan.steps).await {
         Ok(answers) => {
             turn.session.mark_shut();
-            plan.read(answers, &columns)
+            // It is durable: whatever cannot be read of it must not have it done again.
+            plan.read(answers, &columns).map_err(|trouble| Trouble::Unknown(Box::new(trouble)))
         }
         Err(trouble) if trouble.is_loss() => look(node, turn, &columns, trouble).await,
         Err(trouble) => Err(trouble),

@@ -15,7 +15,7 @@ use super::session::{Connector, Session};
 use super::turn::select_jobs;
 use crate::columns;
 
-const POSITION: &str = "SELECT \
+pub(crate) const POSITION: &str = "SELECT \
      (SELECT count(*) FROM standing AS above WHERE above.phase = 'queued' AND above.queue = s.queue \
      AND above.priority > s.priority) \
      + (SELECT count(*) FROM standing AS other WHERE other.phase = 'queued' AND other.queue = s.queue \
@@ -23,7 +23,7 @@ const POSITION: &str = "SELECT \
      FROM job AS j JOIN standing AS s ON s.job = j.number WHERE j.id = $1 AND s.phase = 'queued'";
 const COUNTS: &str = "SELECT state, count(*) FROM standing WHERE phase IS NOT NULL GROUP BY state \
      UNION ALL SELECT 'finished', count(*) FROM standing WHERE phase IS NULL";
-const NEXT_DUE: &str = "SELECT min(due_at) FROM standing WHERE due_at IS NOT NULL";
+pub(crate) const NEXT_DUE: &str = "SELECT min(due_at) FROM standing WHERE due_at IS NOT NULL";
 const FACTS: &str = "SELECT current_setting('server_version'), current_setting('synchronous_commit'), \
      current_setting('fsync'), (SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c \
      JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r')";
@@ -59,6 +59,15 @@ pub(super) async fn next_due(session: &Session) -> Attempted<Option<Timestamp>> 
     Ok(rows.first().map(|row| rows::time_or_null(row, 0)).transpose()?.flatten())
 }
 
+/// The query for events after `$1`, at most `$2` of them; of job `$3` only if `of_one`.
+pub(crate) fn events_sql(of_one: bool) -> String {
+    let of_one = if of_one { "AND j.id = $3" } else { "" };
+    format!(
+        "SELECT {EVENT_COLUMNS} FROM event AS e JOIN job AS j ON j.number = e.job WHERE e.seq > $1 {of_one} \
+         ORDER BY e.seq LIMIT $2"
+    )
+}
+
 pub(super) async fn events(
     session: &Session,
     after: EventSeq,
@@ -66,11 +75,7 @@ pub(super) async fn events(
     limit: i64,
 ) -> Attempted<Vec<EventRecord>> {
     let after = i64::try_from(after.0).unwrap_or(i64::MAX);
-    let of_one = if job.is_some() { "AND j.id = $3" } else { "" };
-    let sql = format!(
-        "SELECT {EVENT_COLUMNS} FROM event AS e JOIN job AS j ON j.number = e.job WHERE e.seq > $1 {of_one} \
-         ORDER BY e.seq LIMIT $2"
-    );
+    let sql = events_sql(job.is_some());
     let rows = match job {
         Some(id) => session.query(&sql, &[&after, &limit, &id.to_string()]).await?,
         None => session.query(&sql, &[&after, &limit]).await?,
@@ -106,9 +111,8 @@ pub(super) async fn queues(session: &Session) -> Attempted<Vec<Queue>> {
     rows.iter().map(queue).collect()
 }
 
-/// Up to `limit` unpinned jobs that ended before `before`, oldest first; only those that still have their output if
-/// `with_output`.
-pub(super) async fn ended(session: &Session, before: Timestamp, with_output: bool, limit: i64) -> Attempted<Vec<Job>> {
+/// The query for at most `$2` unpinned jobs that ended before `$1`, oldest first.
+pub(crate) fn ended_sql(with_output: bool) -> String {
     let of = |expired: bool| {
         format!(
             "(SELECT job, finished_at FROM standing WHERE finished_at IS NOT NULL AND NOT pinned \
@@ -117,8 +121,13 @@ pub(super) async fn ended(session: &Session, before: Timestamp, with_output: boo
     };
     // The index keeps jobs with and without output apart, each by age.
     let found = if with_output { of(false) } else { format!("({} UNION ALL {})", of(false), of(true)) };
-    let sql =
-        format!("{} JOIN {found} AS e ON e.job = j.number ORDER BY e.finished_at, j.number LIMIT $2", select_jobs());
+    format!("{} JOIN {found} AS e ON e.job = j.number ORDER BY e.finished_at, j.number LIMIT $2", select_jobs())
+}
+
+/// Up to `limit` unpinned jobs that ended before `before`, oldest first; only those that still have their output if
+/// `with_output`.
+pub(super) async fn ended(session: &Session, before: Timestamp, with_output: bool, limit: i64) -> Attempted<Vec<Job>> {
+    let sql = ended_sql(with_output);
     rows::jobs(&session.query(&sql, &[&before.as_millis(), &limit]).await?)
 }
 

@@ -36,7 +36,7 @@ pub(super) async fn renew(
 }
 
 /// Jobs whose time has come by `$1`, at most `$2` of them. One that somebody changes just now is passed over.
-fn due_sql() -> String {
+pub(crate) fn due_sql() -> String {
     format!("{} WHERE s.due_at <= $1 ORDER BY s.due_at, s.job LIMIT $2 FOR UPDATE OF s SKIP LOCKED", select_jobs())
 }
 

@@ -24,6 +24,9 @@ const SILENCE_MAX: &str = "10s";
 /// Statements kept prepared on one connection. Lists have one for each combination of filters.
 const STATEMENTS_MAX: usize = 128;
 
+pub(crate) const PREFER_INDEXES: &str = "SET enable_seqscan = off; SET enable_bitmapscan = off; \
+     SET enable_hashjoin = off; SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
+
 /// Makes connections to one database.
 pub(super) struct Connector {
     address: Address,
@@ -131,9 +134,7 @@ impl Session {
     /// Has the server look every row up by its index, whatever its statistics say of a table that was empty a moment
     /// ago, and plan each statement once.
     pub(super) async fn prefer_indexes(&self) -> Attempted<()> {
-        let settings = "SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_hashjoin = off; \
-             SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
-        Ok(self.client.batch_execute(settings).await?)
+        Ok(self.client.batch_execute(PREFER_INDEXES).await?)
     }
 
     /// Whether it can be used for something new.

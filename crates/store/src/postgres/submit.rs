@@ -1,6 +1,6 @@
 //! Accepting a job.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, JobId, JobNumber};
@@ -9,13 +9,15 @@ use longshore_domain::store::{StoreError, Submitted};
 use longshore_domain::time::Timestamp;
 
 use super::desk::Desk;
-use super::errors::Attempted;
+use super::errors::{Attempted, Trouble};
 use super::node::Node;
 use crate::draft::Draft;
 
 /// What the database has for the drafts of a batch.
 #[derive(Default)]
 pub(super) struct Supply {
+    /// Ids that other jobs have.
+    pub(super) taken: HashSet<JobId>,
     /// Numbers for those that are new.
     pub(super) numbers: HashMap<JobId, JobNumber>,
     /// Jobs that keys name.
@@ -51,9 +53,12 @@ pub(super) fn submit<'d>(
         Ok(awaited) => awaited,
         Err(unknown) => return Ok(Err(StoreError::DependencyNotFound(unknown))),
     };
-    let Some(number) = supply.numbers.remove(&draft.new.id) else {
+    if supply.taken.contains(&draft.new.id) {
         return Ok(Err(StoreError::Failed { operation: "submit a job", source: "another job has the same id".into() }));
-    };
+    }
+    // Without one its key was there a moment ago, and went with its job.
+    let number = supply.numbers.remove(&draft.new.id).ok_or(Trouble::Overtaken)?;
+    supply.taken.insert(draft.new.id);
     accept(node, desk, draft, number, &awaited, now);
     if let Some(key) = &draft.new.key {
         let keyed = Keyed { job: number, digest: key.digest.to_vec() };

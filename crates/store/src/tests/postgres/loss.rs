@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::try_join_all;
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::{EventKind, Job};
 use longshore_domain::store::{JobFilter, NewJob, StoreError};
@@ -30,17 +31,18 @@ async fn lives(scene: Arc<Scene>, line: String, done: Arc<AtomicBool>) -> Vec<Jo
     finished
 }
 
+/// Has callers take jobs through their lives while `harm` is done to the server. One that fails ends the test.
 async fn live_through(scene: Scene, harm: impl AsyncFn()) {
     let (scene, done) = (Arc::new(scene), Arc::new(AtomicBool::new(false)));
     scene.set_queue("default", 10_000).await;
-    let callers: Vec<_> =
-        (0..6).map(|at| tokio::spawn(lives(Arc::clone(&scene), format!("q{at}"), Arc::clone(&done)))).collect();
-    harm().await;
-    done.store(true, Ordering::SeqCst);
-    let mut finished = vec![];
-    for caller in callers {
-        finished.extend(caller.await.unwrap());
-    }
+    let callers = (0..6).map(|at| tokio::spawn(lives(Arc::clone(&scene), format!("q{at}"), Arc::clone(&done))));
+    let harmed = async {
+        harm().await;
+        done.store(true, Ordering::SeqCst);
+    };
+    let lived = async { try_join_all(callers).await.unwrap() };
+    let ((), finished) = tokio::join!(harmed, lived);
+    let finished: Vec<_> = finished.into_iter().flatten().collect();
     assert!(!finished.is_empty());
     let mut kinds: HashMap<_, Vec<_>> = HashMap::new();
     for line in scene.store.events(EventSeq(0), None, MANY).await.unwrap() {
@@ -101,7 +103,7 @@ async fn a_standby_that_takes_over_has_everything() {
             tokio::task::yield_now().await;
         }
         tokio::task::block_in_place(|| {
-            schema.server.crash();
+            schema.server.end();
             standby.promote();
         });
     })

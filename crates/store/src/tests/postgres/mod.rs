@@ -4,6 +4,7 @@ mod limits;
 mod loss;
 mod nodes;
 mod pair;
+mod plans;
 mod proxy;
 mod server;
 mod suite;

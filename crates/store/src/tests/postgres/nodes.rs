@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use futures_util::future::try_join_all;
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::EventRecord;
 use longshore_domain::store::{Claim, NewJob, Store, StoreError};
@@ -67,10 +68,8 @@ async fn nodes_at_once_keep_limits_run_each_job_once_and_hide_no_line() {
     for _ in 0..JOBS {
         scene.accept(scene.job()).await;
     }
-    let mut taken = vec![];
-    for worker in workers {
-        taken.extend(worker.await.unwrap());
-    }
+    // One that fails ends the test: the others would wait for its jobs.
+    let taken: Vec<_> = try_join_all(workers).await.unwrap().into_iter().flatten().collect();
     done.store(true, Ordering::SeqCst);
     assert_eq!((taken.len(), taken.iter().collect::<HashSet<_>>().len()), (JOBS, JOBS));
     let all = scene.store.events(EventSeq(0), None, MANY).await.unwrap();

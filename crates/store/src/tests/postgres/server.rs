@@ -138,6 +138,13 @@ impl Server {
         shell.wait().unwrap();
     }
 
+    /// The same for good: its folder goes too.
+    pub(super) fn end(&self) {
+        let Running { mut shell, input } = self.running.lock().unwrap().take().unwrap();
+        drop(input);
+        shell.wait().unwrap();
+    }
+
     fn log(&self) -> String {
         let read = |file| std::fs::read_to_string(self.folder.join(file)).unwrap_or_default();
         read("prepared") + &read("log")
