@@ -31,9 +31,9 @@ const KEPT: Duration = Duration::from_secs(3600);
 /// A job that asks holds its slot, and the storm of the pack has a thousand of them.
 const RUNNING_MAX: u32 = 1024;
 const LEG: Duration = Duration::from_secs(1);
-const STATE_LIFETIME: Duration = Duration::from_secs(5);
+const STATE_LIFETIME: Duration = Duration::from_secs(20);
 /// Answers that are on their way when the server stops have this long.
-const LEAVE: Duration = Duration::from_secs(3);
+const LEAVE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -6,6 +6,7 @@
 //! Source: MCP 2026-07-28, subscriptions; MCP extension tasks 2026-07-28, notifications.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use longshore_domain::{FaultCode, JobId};
 use longshore_engine::ops::Follower;
@@ -49,6 +50,8 @@ struct Told {
     as_resource: bool,
     /// Version of the job when it was told of last.
     version: Option<u64>,
+    /// The task as it was told last.
+    digest: Option<u64>,
 }
 
 /// Why a listen ended, other than by the server's wish.
@@ -205,7 +208,7 @@ impl Listen<'_> {
             true => tasks::modern::detailed(self.call, &job.to_string()).await?,
             false => None,
         };
-        if let Some(task) = task {
+        if let Some(task) = task.filter(|task| self.is_news(job, task)) {
             self.send("notifications/tasks", &task).await?;
         }
         if told.as_resource && changed {
@@ -213,6 +216,15 @@ impl Listen<'_> {
             self.send("notifications/resources/updated", &updated).await?;
         }
         Ok(())
+    }
+
+    /// Whether the task is another than was told last. Not every change of a job shows, and what is read may be newer
+    /// than the change that calls for it.
+    fn is_news(&mut self, job: JobId, task: &RawValue) -> bool {
+        let mut hasher = DefaultHasher::new();
+        task.get().hash(&mut hasher);
+        let digest = Some(hasher.finish());
+        self.told.get_mut(&job).is_some_and(|told| std::mem::replace(&mut told.digest, digest) != digest)
     }
 
     /// Sends a notification of this subscription; `params` is an object with at least one member.

@@ -219,3 +219,23 @@ async fn questions_are_told_to_whoever_listens() {
     gate.open().await;
     assert_eq!(client.hear().await["params"]["status"], "completed");
 }
+
+#[tokio::test]
+async fn a_change_that_does_not_show_is_not_told() {
+    let kit = hasty().await;
+    let gate = kit.gate();
+    let mut peer = Peer::new(&kit, Transport::Stdio, "owner").await;
+    let id = running(&kit, &mut peer, &gate).await;
+    ask(&kit, &id, vec![approval()]).await;
+    let mut client = kit.bridge("listener").await;
+    let filter = json!({ "taskIds": [id] });
+    client.ask("subscriptions/listen", json!({ "notifications": filter, "_meta": declaring_meta() })).await;
+    assert_eq!(client.hear().await["method"], "notifications/subscriptions/acknowledged");
+    assert_eq!(client.hear().await["params"]["status"], "working");
+    // Nothing of this is for the client.
+    ask(&kit, &id, vec![question(5, QuestionKind::Approval, "And that?", None)]).await;
+    peer.asking("tools/call", run(&kit, "true", &json!({ "start_in_s": 1000 }))).await;
+    peer.asking("tasks/cancel", json!({ "taskId": id })).await;
+    let told = client.hear().await;
+    assert!(!told["params"]["statusMessage"].as_str().unwrap().starts_with("asking"), "{told}");
+}

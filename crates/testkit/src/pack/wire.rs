@@ -16,7 +16,7 @@ use super::stdio::Pipe;
 /// Messages of one request that may wait to be read.
 pub(crate) const MESSAGES_MAX: usize = 1024;
 /// How long a stream may stay open after its response, and a process after its input ended.
-pub(crate) const PATIENCE_AT_END: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE_AT_END: Duration = Duration::from_secs(20);
 /// Characters of an exchange that a report shows.
 const SHOWN_MAX: usize = 1200;
 

@@ -70,7 +70,7 @@ async fn task_parameter(world: &World) -> Result<()> {
     let slow = call("slow_compute", json!({"seconds": 0.2, "label": "x"}));
     let plain = client.ask(Ask::new("tools/call", slow).declares(json!({}))).await?;
     plain.ensure(plain.result()?["content"].is_array(), "`task` was not ignored")?;
-    let flat = client.call("tools/call", call("slow_compute", json!({"seconds": 5, "label": "x"}))).await?;
+    let flat = client.call("tools/call", call("slow_compute", json!({"seconds": 30, "label": "x"}))).await?;
     let id = flat.judge(shape::created(flat.result()?))?;
     client.cancel(&id).await
 }
@@ -92,7 +92,7 @@ async fn discover(world: &World) -> Result<()> {
 
 async fn removed_methods(world: &World) -> Result<()> {
     let client = world.client_with(&["slow_compute"]).await?;
-    let id = client.task("slow_compute", json!({"seconds": 5, "label": "x"})).await?;
+    let id = client.task("slow_compute", json!({"seconds": 30, "label": "x"})).await?;
     client.call("tasks/list", json!({})).await?.error(-32601)?;
     client.call("tasks/result", json!({"taskId": id})).await?.error(-32601)?;
     client.cancel(&id).await

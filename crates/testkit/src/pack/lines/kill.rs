@@ -90,7 +90,7 @@ async fn lost_reply(world: &World) -> Result<()> {
     world.can_kill()?;
     let mut client = world.client_with(&["slow_compute"]).await?;
     for round in 0..world.options.kills {
-        let params = keyed(world, &fresh_key()?, &format!("lost {round}"), 5.0)?;
+        let params = keyed(world, &fresh_key()?, &format!("lost {round}"), 30.0)?;
         let (asking, ask) = (client.clone(), Ask::new("tools/call", params.clone()));
         let reply = tokio::spawn(async move { asking.ask(ask).await });
         // Each round kills a little later, so that some kills come before the commit, some after it, some after the reply.
@@ -120,7 +120,7 @@ async fn before_the_answer(world: &World) -> Result<()> {
     let (name, value) = crash.split_once('=').context("--crash-meta is not `name=value`")?;
     world.can_kill()?;
     let client = world.client_with(&["slow_compute"]).await?;
-    let params = keyed(world, &fresh_key()?, "crash", 5.0)?;
+    let params = keyed(world, &fresh_key()?, "crash", 30.0)?;
     let mut crashing = params.clone();
     crashing["_meta"][name] = json!(value);
     let told = client.call("tools/call", crashing).await;
@@ -137,7 +137,7 @@ async fn before_the_answer(world: &World) -> Result<()> {
 }
 
 async fn one_job(world: &World) -> Result<()> {
-    let params = keyed(world, &fresh_key()?, "key", 5.0)?;
+    let params = keyed(world, &fresh_key()?, "key", 30.0)?;
     let client = world.client_with(&["slow_compute"]).await?;
     let first = handle(&client, &params).await?;
     let second = handle(&world.beside(&client).await?, &params).await?;
@@ -148,8 +148,8 @@ async fn one_job(world: &World) -> Result<()> {
 async fn other_arguments(world: &World) -> Result<()> {
     let key = fresh_key()?;
     let client = world.client_with(&["slow_compute"]).await?;
-    let id = handle(&client, &keyed(world, &key, "key", 5.0)?).await?;
-    let told = client.call("tools/call", keyed(world, &key, "another", 6.0)?).await?;
+    let id = handle(&client, &keyed(world, &key, "key", 30.0)?).await?;
+    let told = client.call("tools/call", keyed(world, &key, "another", 31.0)?).await?;
     let refused = told.any_error().is_ok() || told.result()?["isError"] == true;
     told.ensure(refused, "the same key with other arguments was served")?;
     client.until_status(&id, "working").await?;
@@ -157,7 +157,7 @@ async fn other_arguments(world: &World) -> Result<()> {
 }
 
 async fn together(world: &World) -> Result<()> {
-    let params = keyed(world, &fresh_key()?, "together", 5.0)?;
+    let params = keyed(world, &fresh_key()?, "together", 30.0)?;
     let client = world.client_with(&["slow_compute"]).await?;
     let callers: Vec<_> = (0..10)
         .map(|_| {

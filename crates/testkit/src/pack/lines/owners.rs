@@ -115,7 +115,7 @@ async fn keys(world: &World) -> Result<()> {
     let owner = world.client_with(&["slow_compute"]).await?;
     let mut bytes = [0_u8; 8];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-    let arguments = json!({"seconds": 5, "label": "owners"});
+    let arguments = json!({"seconds": 30, "label": "owners"});
     let meta: Value = json!({name: format!("{:x}", u64::from_ne_bytes(bytes))});
     let params = json!({"name": "slow_compute", "arguments": arguments, "_meta": meta});
     let mut ids = vec![];
