@@ -92,15 +92,16 @@ class Attempt:
         paths = {"tools": self.options.tools, "rmcp": self.options.rmcp, "here": HERE}
         command = [part.format(**paths) for part in self.client.adapter]
         logs = self.options.logs / self.folder.name
-        await product.up()
         try:
+            await product.up()
             async with Adapter(command, logs.with_suffix(".log")) as adapter:
                 case = Case(self.client, self.transport, product, adapter, self.options.fixture)
                 await case.connect_to_product()
                 return [await self.scenario(case, name) for name in SCENARIOS]
         finally:
             await product.down()
-            shutil.copy(product.home / "log" / "daemon.log", logs.with_suffix(".daemon.log"))
+            if (log := product.home / "log" / "daemon.log").exists():
+                shutil.copy(log, logs.with_suffix(".daemon.log"))
 
     async def scenario(self, case: Case, name: str) -> str:
         if reason := self.client.lacks.get(name):

@@ -63,7 +63,10 @@ def structured(result: dict) -> dict:
 class Work:
     """A command that tells that it runs, and ends when it may. It has its name from the scenario, as has its key."""
 
-    def __init__(self, case: Case, name: str, script: str = "until [ -e go ]; do sleep 0.1; done"):
+    # Nor does it outlive its folder.
+    WAITS = "while [ -e runs ] && ! [ -e go ]; do sleep 0.1; done"
+
+    def __init__(self, case: Case, name: str, script: str = WAITS):
         self.case, self.name = case, name
         self.folder = case.folder / name
         self.folder.mkdir()
