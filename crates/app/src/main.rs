@@ -12,6 +12,7 @@ mod home;
 mod http;
 mod problem;
 mod serve;
+mod store;
 
 use std::process::ExitCode;
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Where distributions put the programs, beside the search path; newest version last.
@@ -143,6 +144,14 @@ impl Server {
         let Running { mut shell, input } = self.lock().take().expect("it runs");
         drop(input);
         shell.wait().expect("it is ours");
+    }
+
+    /// A new database for one test: its URL, for the super-user and without a password.
+    pub fn database(&self) -> String {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.sql(&format!("CREATE DATABASE {name}"));
+        format!("postgres://longshore@{}/{name}", self.folder.display().to_string().replace('/', "%2F"))
     }
 
     /// Does something in SQL as the super-user.

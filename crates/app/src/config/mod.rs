@@ -4,6 +4,7 @@ mod access;
 pub(crate) mod environment;
 mod file;
 mod resolve;
+mod store;
 pub(crate) mod units;
 mod web;
 
@@ -20,6 +21,7 @@ use crate::home::Home;
 pub(crate) use access::{Limits, OAuth};
 use file::Source;
 use resolve::{Given, Resolver};
+pub(crate) use store::StoreAt;
 pub(crate) use web::WebAddress;
 
 /// Every setting with its default, as one commented file; also the manual's page.
@@ -40,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) durability: Durability,
     pub(crate) cgroup: Cgroup,
     pub(crate) call_budget: Duration,
+    pub(crate) store: StoreAt,
     pub(crate) log: Log,
     pub(crate) retention: Retention,
     pub(crate) limits: Limits,
@@ -114,6 +117,7 @@ impl Config {
             durability: given.text("durability", |file| &file.durability, []).resolve(durability)?,
             cgroup: given.text("cgroup", |file| &file.cgroup, []).resolve(cgroup)?,
             call_budget: given.length("call_budget", |file| &file.call_budget, 1..=600)?,
+            store: store::store(&mut given)?,
             log: log(&mut given)?,
             retention: retention(&mut given)?,
             limits: access::limits(&mut given)?,

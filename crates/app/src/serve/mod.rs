@@ -4,7 +4,6 @@ mod doors;
 mod settings;
 mod telemetry;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longshore_domain::fault::{Fault, FaultCode};
@@ -18,6 +17,7 @@ use crate::daemon::info::DaemonInfo;
 use crate::daemon::{announce, lock};
 use crate::home::Home;
 use crate::http::{App, Facts, Shared};
+use crate::store;
 use doors::Doors;
 
 /// Threads that drive requests and loops; none of them blocks for long.
@@ -100,8 +100,8 @@ async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault
 async fn open_engine(home: &Home, config: &Config) -> Result<Engine, Fault> {
     let clock = Clock::system();
     let settings = settings::engine(home, config, &clock)?;
-    let store = settings::open_store(home, config)?;
-    Engine::open(Arc::new(store), clock, settings).await
+    let store = store::open(home, config).await?;
+    Engine::open(store, clock, settings).await
 }
 
 fn make_app(home: &Home, config: Config, engine: &Engine, info: &DaemonInfo) -> Result<App, Fault> {

@@ -3,9 +3,8 @@
 use longshore_domain::fault::Fault;
 use longshore_engine::{Clock, Engine, Settings};
 use longshore_mcp::{Server, ServerSettings};
-use longshore_store::{Durability, SqliteOptions, SqliteStore};
 
-use crate::config::{self, Cgroup, Config};
+use crate::config::{Cgroup, Config};
 use crate::daemon::machine;
 use crate::home::Home;
 use crate::problem::file_failed;
@@ -37,22 +36,6 @@ pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Sett
         retention: config.retention.clone(),
         fixtures: false,
     })
-}
-
-/// Opens the store of `home`, making it if need be.
-///
-/// # Errors
-/// The store's own.
-pub(super) fn open_store(home: &Home, config: &Config) -> Result<SqliteStore, Fault> {
-    let options = SqliteOptions {
-        durability: match config.durability {
-            config::Durability::Full => Durability::Full,
-            config::Durability::Normal => Durability::Normal,
-        },
-        queue_concurrency: config.queue_concurrency,
-        ..SqliteOptions::default()
-    };
-    Ok(SqliteStore::open(home.file("data/jobs.db"), options)?)
 }
 
 /// What speaks MCP for the engine, on every door.

@@ -12,6 +12,7 @@ mod harness;
 mod http;
 mod issuer;
 mod oauth;
+mod postgres;
 mod privileges;
 mod refusals;
 mod scripts;
