@@ -10,6 +10,7 @@ use longshore_domain::store::{Queue, Store};
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::inner::Inner;
+use crate::others::Others;
 use crate::process::{ProcessError, Spawner, SpawnerOptions};
 use crate::settings::Settings;
 use crate::{dispatch, keeper, reconcile};
@@ -49,12 +50,14 @@ impl Engine {
             store.set_queue(Queue { name: name.clone(), concurrency: *concurrency }).await?;
         }
         let inner = Inner::new(store, clock, settings, spawner, Hub::new());
+        let others = Others::from_now(&inner).await?;
         let taken_up = reconcile::run(&inner).await?;
         tracing::info!(jobs = taken_up, "attempts of an earlier process taken up");
         inner.tasks.spawn(dispatch::run(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_due(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_settle(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_leases(Arc::clone(&inner)));
+        inner.tasks.spawn(others.run(Arc::clone(&inner)));
         inner.ready.notify_one();
         Ok(Self { inner })
     }

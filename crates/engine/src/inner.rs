@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_domain::fault::{Fault, FaultCode};
-use longshore_domain::job::{Effect, Event, StateName};
+use longshore_domain::job::{Effect, Event, EventRecord, StateName};
 use longshore_domain::store::{Change, Claim, ClaimedJob, Store, StoreError};
 use longshore_domain::{AttemptNumber, Job, JobId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -54,8 +54,19 @@ pub(crate) struct Inner {
 struct LiveAttempt {
     attempt: AttemptNumber,
     control: Option<ShimControl>,
-    stop_wanted: bool,
+    stop: Option<Stop>,
+    /// It has ended, and its end is on its way to the store.
+    over: bool,
     progress: Option<Progress>,
+}
+
+/// How an attempt is to end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// With time to clean up.
+    Asked,
+    /// At once: its lease is lost, and another attempt may begin.
+    Fenced,
 }
 
 impl Inner {
@@ -179,8 +190,8 @@ impl Inner {
 
     /// Begins to follow an attempt; call [`Inner::unfollow`] when it is over.
     pub(crate) fn follow(&self, job: &Job) {
-        let stop_wanted = job.state.name() == StateName::Stopping;
-        let live = LiveAttempt { attempt: job.attempt, control: None, stop_wanted, progress: None };
+        let stop = (job.state.name() == StateName::Stopping).then_some(Stop::Asked);
+        let live = LiveAttempt { attempt: job.attempt, control: None, stop, over: false, progress: None };
         self.lock_live().insert(job.id, live);
         self.leased.notify_one();
     }
@@ -192,8 +203,8 @@ impl Inner {
     /// Gives a followed attempt its line to the shim; a stop that was asked for meanwhile is passed on.
     pub(crate) fn connected(&self, job: JobId, control: ShimControl) {
         if let Some(live) = self.lock_live().get_mut(&job) {
-            if live.stop_wanted {
-                control.stop(false);
+            if let Some(stop) = live.stop {
+                control.stop(stop == Stop::Fenced);
             }
             if lock(&self.readers).contains_key(&job) {
                 control.follow(true);
@@ -218,13 +229,61 @@ impl Inner {
         !self.lock_live().is_empty()
     }
 
-    fn stop(&self, job: JobId, attempt: AttemptNumber) {
-        if let Some(live) = self.lock_live().get_mut(&job).filter(|live| live.attempt == attempt) {
-            live.stop_wanted = true;
-            if let Some(control) = &live.control {
-                control.stop(false);
-            }
+    /// Notes that an attempt has ended: from now on nothing is to be stopped.
+    pub(crate) fn over(&self, job: JobId) {
+        if let Some(live) = self.lock_live().get_mut(&job) {
+            live.over = true;
         }
+    }
+
+    /// The attempts that run here.
+    pub(crate) fn live_attempts(&self) -> Vec<(JobId, AttemptNumber)> {
+        let live = self.lock_live();
+        live.iter().filter(|(_, live)| !live.over).map(|(job, live)| (*job, live.attempt)).collect()
+    }
+
+    /// Does to an attempt that runs here what an event asks for, whoever recorded it.
+    pub(crate) fn heard(&self, event: &EventRecord) {
+        if event.state == StateName::Stopping {
+            self.stop(event.job, event.attempt);
+        }
+    }
+
+    /// Does to an attempt that runs here what its job, as it was read just now, asks for.
+    pub(crate) fn found(&self, job: &Job, attempt: AttemptNumber) {
+        match job.state.lease() {
+            Some(lease) if lease.token == attempt && job.state.name() == StateName::Stopping => {
+                self.stop(job.id, attempt);
+            }
+            Some(lease) if lease.token == attempt => {}
+            _ => self.fence(job.id, attempt),
+        }
+    }
+
+    fn stop(&self, job: JobId, attempt: AttemptNumber) {
+        self.order(job, attempt, Stop::Asked);
+    }
+
+    /// Ends an attempt at once whose lease is lost: another one may begin elsewhere.
+    pub(crate) fn fence(&self, job: JobId, attempt: AttemptNumber) {
+        if self.order(job, attempt, Stop::Fenced) {
+            tracing::warn!(job.id = %job, attempt = attempt.0, "the lease of an attempt is lost: it is stopped");
+            self.hub.tell(job);
+        }
+    }
+
+    /// Whether the order is new to an attempt that runs here.
+    fn order(&self, job: JobId, attempt: AttemptNumber, stop: Stop) -> bool {
+        let mut lives = self.lock_live();
+        let live = lives.get_mut(&job).filter(|live| live.attempt == attempt && !live.over);
+        let Some(live) = live.filter(|live| live.stop != Some(stop) && live.stop != Some(Stop::Fenced)) else {
+            return false;
+        };
+        live.stop = Some(stop);
+        if let Some(control) = &live.control {
+            control.stop(stop == Stop::Fenced);
+        }
+        true
     }
 
     /// Has the shim tell of new output for as long as the guard lives.

@@ -15,6 +15,7 @@ mod hub;
 mod inner;
 mod keeper;
 pub mod ops;
+mod others;
 pub mod process;
 mod reconcile;
 mod seen;

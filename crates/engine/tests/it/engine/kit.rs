@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use longshore_domain::fault::FaultCode;
 use longshore_domain::job::QueueName;
+use longshore_domain::store::Store;
 use longshore_domain::{Fault, Job, NodeId, Timestamp};
 use longshore_engine::ops::{Caller, OutputPage, OutputQuery, OutputStart, Submit, WaitFor};
 use longshore_engine::{Clock, Engine, Retention, Settings};
-use longshore_store::{SqliteOptions, SqliteStore};
+use longshore_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
 use longshore_testkit::ShimsEnd;
 
 use crate::shim::kit::program;
@@ -22,6 +23,8 @@ pub(super) struct Kit {
     pub(super) engine: Engine,
     pub(super) settings: Settings,
     pub(super) folder: PathBuf,
+    /// The database that several share; without one it is a file of its own.
+    database: Option<String>,
     _shims: ShimsEnd,
     _folder: tempfile::TempDir,
 }
@@ -38,10 +41,19 @@ impl Kit {
     }
 
     pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::make(None, 1, change).await
+    }
+
+    /// One of several nodes on a database.
+    pub(super) async fn node(database: &str, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::make(Some(database.to_owned()), number, change).await
+    }
+
+    async fn make(database: Option<String>, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         let mut settings = Settings {
-            node: NodeId::new(Timestamp::from_millis(0), 1),
+            node: NodeId::new(Timestamp::from_millis(0), number),
             boot: "this boot".into(),
             run_dir: path.join("run"),
             output_dir: path.join("output"),
@@ -58,15 +70,15 @@ impl Kit {
             fixtures: true,
         };
         change(&mut settings);
-        let engine = open(&path, &settings).await;
-        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, _folder: folder }
+        let engine = open(&path, database.as_deref(), &settings).await;
+        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, database, _folder: folder }
     }
 
     /// Ends this engine and starts another on the same folders, as a restarted daemon would.
     pub(super) async fn restart(&mut self, change: impl FnOnce(&mut Settings)) {
         self.engine.close(LIMIT).await;
         change(&mut self.settings);
-        self.engine = open(&self.folder, &self.settings).await;
+        self.engine = open(&self.folder, self.database.as_deref(), &self.settings).await;
     }
 
     pub(super) async fn submit(&self, request: Submit) -> Job {
@@ -140,9 +152,12 @@ impl Gate {
     }
 }
 
-async fn open(folder: &std::path::Path, settings: &Settings) -> Engine {
-    let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap();
-    Engine::open(Arc::new(store), Clock::system(), settings.clone()).await.unwrap()
+async fn open(folder: &std::path::Path, database: Option<&str>, settings: &Settings) -> Engine {
+    let store: Arc<dyn Store> = match database {
+        Some(url) => Arc::new(PostgresStore::open(PostgresOptions::new(url)).await.unwrap()),
+        None => Arc::new(SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap()),
+    };
+    Engine::open(store, Clock::system(), settings.clone()).await.unwrap()
 }
 
 pub(super) fn owner() -> Caller {
