@@ -244,8 +244,12 @@ impl Inner {
 
     /// Does to an attempt that runs here what an event asks for, whoever recorded it.
     pub(crate) fn heard(&self, event: &EventRecord) {
-        if event.state == StateName::Stopping {
-            self.stop(event.job, event.attempt);
+        let live = self.lock_live().get(&event.job).map(|live| live.attempt);
+        match live {
+            Some(attempt) if event.attempt > attempt => self.fence(event.job, attempt),
+            Some(attempt) if event.attempt == attempt && !event.state.is_live() => self.fence(event.job, attempt),
+            Some(attempt) if event.state == StateName::Stopping => self.stop(event.job, attempt),
+            _ => {}
         }
     }
 

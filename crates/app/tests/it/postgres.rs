@@ -93,3 +93,24 @@ fn servers_that_cannot_be_used_are_told_apart() {
     let refused = home.run(&["run", "--", "true"]);
     assert!(refused.stderr.contains("error[store_newer]"), "{refused:?}");
 }
+
+#[test]
+fn a_daemon_that_loses_its_database_says_so_and_reports_when_it_is_back() {
+    let server = Server::own();
+    let home = home_at(&server.database());
+    let go = home.scratch("go");
+    let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(home.first_line(&id), "up\n");
+    assert_eq!(home.ask("GET", "/health", "").status, 200);
+    server.crash();
+    let health = home.ask("GET", "/health", "");
+    assert_eq!((health.status, health.json()["status"].as_str()), (503, Some("degraded")), "{health:?}");
+    let refused = home.ask("POST", "/api/v1/jobs", r#"{"command":["true"],"cwd":"/"}"#);
+    assert_eq!((refused.status, refused.code().as_str()), (503, "store_unavailable"), "{refused:?}");
+    assert_eq!(refused.json()["why"], "nothing was changed", "{refused:?}");
+    std::fs::write(&go, "").unwrap();
+    server.go_on();
+    assert_eq!(home.run(&["wait", &id]).code, 7);
+    assert_eq!(home.run(&["ls", "--json"]).ok().text().lines().count(), 1, "what was refused made no job");
+    assert_eq!(home.ask("GET", "/health", "").status, 200);
+}

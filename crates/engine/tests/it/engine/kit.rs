@@ -127,6 +127,11 @@ impl Kit {
         self.folder.join(name).to_string_lossy().into_owned()
     }
 
+    /// Whether an attempt left something behind that is not removed yet.
+    pub(super) fn has_traces(&self) -> bool {
+        !longshore_engine::process::traces(&self.settings.run_dir).is_empty()
+    }
+
     /// A pipe that a command can wait at, and the word that lets it go on.
     pub(super) fn gate(&self, name: &str) -> Gate {
         let path = self.folder.join(name);

@@ -1,12 +1,14 @@
 //! Several engines on one database: what one commits, the others see and act on.
 
 use longshore_domain::EventSeq;
-use longshore_domain::job::{OutcomeStatus, StateName};
+use longshore_domain::Job;
+use longshore_domain::job::{Event, FailReason, OutcomeStatus, StateName};
 use longshore_engine::ops::{Briefing, Caller, Submit};
 use longshore_testkit::postgres::Server;
 
 use super::asking::{accepted, ask, script};
 use super::kit::{Kit, LIMIT, owner, shell};
+use super::recovery::processes_of;
 
 /// One that runs commands, and one that has no room for any.
 async fn pair() -> (Kit, Kit) {
@@ -100,4 +102,31 @@ async fn an_end_is_told_to_its_chat_once_whatever_node_it_asks() {
     let told = other.engine.brief(&chat, Briefing::default()).await.unwrap();
     assert!(told.text().contains(&job.number.to_string()), "{told:?}");
     assert!(runs.engine.brief(&chat, Briefing::default()).await.unwrap().is_empty());
+}
+
+/// Has a node say that an attempt of another one is lost, as if its machine had burnt down.
+async fn give_up(kit: &Kit, job: &Job) {
+    let event = Event::Lost { token: job.attempt, message: "its node is gone".into(), report: None };
+    kit.engine.store().record(job.id, event, None, kit.engine.clock().now()).await.0.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_others_gave_up_is_stopped_where_it_runs() {
+    let (mut runs, other) = pair().await;
+    for is_down in [false, true] {
+        let job = runs.submit(shell("trap '' TERM; echo begun; while :; do sleep 1000; done")).await;
+        runs.speaks(&job).await;
+        let job = runs.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+        if is_down {
+            runs.engine.close(LIMIT).await;
+        }
+        give_up(&other, &job).await;
+        if is_down {
+            runs.restart(|_| {}).await;
+        }
+        while !processes_of(&job.id.to_string()).is_empty() || runs.has_traces() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(other.ended(&job).await.outcome().unwrap().reason, Some(FailReason::Lost));
+    }
 }

@@ -160,7 +160,7 @@ async fn a_frozen_shim_holds_nothing_up_and_is_followed_once_it_goes_on() {
     assert_eq!(kit.printed(&job).await, "before\n");
 }
 
-fn processes_of(job: &str) -> Vec<u32> {
+pub(super) fn processes_of(job: &str) -> Vec<u32> {
     let variable = format!("LONGSHORE_JOB={job}");
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let ours = entries.filter(|entry| {
