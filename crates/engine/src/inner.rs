@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, new_nonce};
 use crate::hub::Hub;
+use crate::peers::Peers;
 use crate::process::{Progress, ShimControl, Spawner};
 use crate::seen::Seen;
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) hub: Arc<Hub>,
     pub(crate) spawner: Spawner,
+    /// The way to other nodes, if there are any.
+    pub(crate) peers: Option<Arc<dyn Peers>>,
     /// Room for attempts on this node; one permit each.
     pub(crate) slots: Arc<Semaphore>,
     /// Some queue has a job that may be claimable.
@@ -76,6 +79,7 @@ impl Inner {
         settings: Settings,
         spawner: Spawner,
         hub: Arc<Hub>,
+        peers: Option<Arc<dyn Peers>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
@@ -84,6 +88,7 @@ impl Inner {
             settings,
             hub,
             spawner,
+            peers,
             ready: Notify::new(),
             starved: AtomicBool::new(false),
             due: Notify::new(),
@@ -224,6 +229,11 @@ impl Inner {
         self.lock_live().get(&job)?.progress.clone()
     }
 
+    /// Whether an attempt runs here.
+    pub(crate) fn is_live(&self, job: JobId, attempt: AttemptNumber) -> bool {
+        self.lock_live().get(&job).is_some_and(|live| live.attempt == attempt)
+    }
+
     /// Whether this process follows an attempt at present.
     pub(crate) fn has_live(&self) -> bool {
         !self.lock_live().is_empty()
@@ -326,6 +336,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
+    /// Awaits an answer, but no longer once the engine drains.
+    ///
+    /// # Errors
+    /// As the answer; `store_unavailable` from an engine that drains.
+    pub(crate) async fn unless_draining<T>(&self, answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        tokio::select! {
+            answer = answer => answer,
+            () = self.draining.cancelled() => Err(stopping()),
+        }
+    }
+
     /// Awaits news until `deadline` or until the engine drains; whether they came. Cancel safe if `news` is.
     pub(crate) async fn came<T>(&self, news: impl Future<Output = T>, deadline: Instant) -> bool {
         tokio::select! {

@@ -16,6 +16,7 @@ mod inner;
 mod keeper;
 pub mod ops;
 mod others;
+pub mod peers;
 pub mod process;
 mod reconcile;
 mod seen;
