@@ -14,7 +14,7 @@ use crate::others::Others;
 use crate::peers::Peers;
 use crate::process::{ProcessError, Spawner, SpawnerOptions};
 use crate::settings::Settings;
-use crate::{dispatch, keeper, reconcile};
+use crate::{dispatch, keeper, reconcile, rescue};
 
 /// Accepts jobs and brings each to its end. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
@@ -81,6 +81,9 @@ impl Engine {
         inner.tasks.spawn(keeper::run_settle(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_leases(Arc::clone(&inner)));
         inner.tasks.spawn(others.run(Arc::clone(&inner)));
+        if let Some(peers) = inner.peers.clone() {
+            inner.tasks.spawn(rescue::run(Arc::clone(&inner), peers));
+        }
         inner.ready.notify_one();
         Ok(Self { inner })
     }

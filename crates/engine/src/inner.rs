@@ -39,8 +39,10 @@ pub(crate) struct Inner {
     pub(crate) due: Notify,
     /// A finished job has dependents to tell.
     pub(crate) settle: Notify,
-    /// An attempt began, so leases need renewing.
+    /// An attempt began here, so leases need renewing.
     pub(crate) leased: Notify,
+    /// An attempt began somewhere, so that a lease may run out.
+    pub(crate) claimed: Notify,
     live: Mutex<HashMap<JobId, LiveAttempt>>,
     /// How many want to be told of a job's output as it comes, whether or not an attempt is followed yet.
     readers: Mutex<HashMap<JobId, usize>>,
@@ -94,6 +96,7 @@ impl Inner {
             due: Notify::new(),
             settle: Notify::new(),
             leased: Notify::new(),
+            claimed: Notify::new(),
             live: Mutex::default(),
             readers: Mutex::default(),
             seen: Seen::default(),

@@ -19,6 +19,7 @@ mod others;
 pub mod peers;
 pub mod process;
 mod reconcile;
+mod rescue;
 mod seen;
 pub mod settings;
 pub mod shim;

@@ -86,6 +86,9 @@ fn pass_on(inner: &Inner, events: &[EventRecord]) {
     if came_to(&[StateName::Held, StateName::Waiting, StateName::Asking]) {
         inner.due.notify_one();
     }
+    if came_to(&[StateName::Claimed]) {
+        inner.claimed.notify_one();
+    }
     if came_to(&[StateName::Finished]) {
         inner.settle.notify_one();
     }
@@ -102,6 +105,7 @@ async fn look_anew(inner: &Inner) -> Result<(), StoreError> {
     inner.hub.committed();
     inner.ready.notify_one();
     inner.due.notify_one();
+    inner.claimed.notify_one();
     inner.settle.notify_one();
     Ok(())
 }

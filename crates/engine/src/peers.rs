@@ -64,8 +64,8 @@ pub struct Piece {
 /// What a node says of an attempt of its own whose lease had run out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {
-    /// It is there, and its lease is renewed.
+    /// It is there, or its end is on its way to the store.
     Lives,
-    /// It does not run, and never will again.
+    /// It does not run, and never will.
     Over,
 }

@@ -1,5 +1,6 @@
 //! What a caller can ask for; one operation per file. Every door comes through here.
 
+mod account;
 mod attempt_output;
 mod brief;
 mod cancel;

@@ -1,18 +1,20 @@
 //! An engine in a temporary folder, and the words that the tests use of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use longshore_domain::fault::FaultCode;
 use longshore_domain::job::QueueName;
-use longshore_domain::store::Store;
-use longshore_domain::{Fault, Job, NodeId, Timestamp};
+use longshore_domain::{AttemptNumber, Fault, Job, JobId, NodeId, Timestamp};
 use longshore_engine::ops::{Caller, OutputPage, OutputQuery, OutputStart, Submit, WaitFor};
+use longshore_engine::peers::{Account, Peers, Piece, Reading};
 use longshore_engine::{Clock, Engine, Retention, Settings};
 use longshore_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
 use longshore_testkit::ShimsEnd;
+use longshore_testkit::postgres::Server;
 
 use crate::shim::kit::program;
 
@@ -23,8 +25,8 @@ pub(super) struct Kit {
     pub(super) engine: Engine,
     pub(super) settings: Settings,
     pub(super) folder: PathBuf,
-    /// The database that several share; without one it is a file of its own.
-    database: Option<String>,
+    /// What several share; without it the store is a file of its own.
+    pub(super) shared: Option<Shared>,
     _shims: ShimsEnd,
     _folder: tempfile::TempDir,
 }
@@ -44,12 +46,12 @@ impl Kit {
         Self::make(None, 1, change).await
     }
 
-    /// One of several nodes on a database.
-    pub(super) async fn node(database: &str, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
-        Self::make(Some(database.to_owned()), number, change).await
+    /// One of several nodes.
+    pub(super) async fn node(shared: &Shared, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::make(Some(shared.clone()), number, change).await
     }
 
-    async fn make(database: Option<String>, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
+    async fn make(shared: Option<Shared>, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         let mut settings = Settings {
@@ -70,15 +72,15 @@ impl Kit {
             fixtures: true,
         };
         change(&mut settings);
-        let engine = open(&path, database.as_deref(), &settings).await;
-        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, database, _folder: folder }
+        let engine = open(&path, shared.as_ref(), &settings).await;
+        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, shared, _folder: folder }
     }
 
     /// Ends this engine and starts another on the same folders, as a restarted daemon would.
     pub(super) async fn restart(&mut self, change: impl FnOnce(&mut Settings)) {
         self.engine.close(LIMIT).await;
         change(&mut self.settings);
-        self.engine = open(&self.folder, self.database.as_deref(), &self.settings).await;
+        self.engine = open(&self.folder, self.shared.as_ref(), &self.settings).await;
     }
 
     pub(super) async fn submit(&self, request: Submit) -> Job {
@@ -157,12 +159,56 @@ impl Gate {
     }
 }
 
-async fn open(folder: &std::path::Path, database: Option<&str>, settings: &Settings) -> Engine {
-    let store: Arc<dyn Store> = match database {
-        Some(url) => Arc::new(PostgresStore::open(PostgresOptions::new(url)).await.unwrap()),
-        None => Arc::new(SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap()),
+async fn open(folder: &std::path::Path, shared: Option<&Shared>, settings: &Settings) -> Engine {
+    let Some(shared) = shared else {
+        let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap();
+        return Engine::open(Arc::new(store), Clock::system(), settings.clone()).await.unwrap();
     };
-    Engine::open(store, Clock::system(), settings.clone()).await.unwrap()
+    let store = Arc::new(PostgresStore::open(PostgresOptions::new(&shared.database)).await.unwrap());
+    let peers = Arc::new(shared.peers.clone());
+    let engine = Engine::open_among(peers, store, Clock::system(), settings.clone()).await.unwrap();
+    shared.peers.0.lock().unwrap().insert(settings.node, engine.clone());
+    engine
+}
+
+/// What the nodes of a test share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) database: String,
+    pub(super) peers: Neighbours,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self { database: Server::shared().database(), peers: Neighbours::default() }
+    }
+}
+
+/// Nodes that reach one another without a network.
+#[derive(Clone, Default)]
+pub(super) struct Neighbours(Arc<Mutex<HashMap<NodeId, Engine>>>);
+
+impl Neighbours {
+    /// Has a node answer nobody any more.
+    pub(super) fn silence(&self, kit: &Kit) {
+        self.0.lock().unwrap().remove(&kit.settings.node);
+    }
+
+    fn find(&self, node: NodeId) -> Result<Engine, Fault> {
+        let found = self.0.lock().unwrap().get(&node).cloned();
+        found.ok_or_else(|| Fault::new(FaultCode::NodeUnreachable, "nobody is at home"))
+    }
+}
+
+#[async_trait]
+impl Peers for Neighbours {
+    async fn read(&self, node: NodeId, reading: Reading) -> Result<Piece, Fault> {
+        self.find(node)?.own_output(reading).await
+    }
+
+    async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {
+        Ok(self.find(node)?.account(job, attempt))
+    }
 }
 
 pub(super) fn owner() -> Caller {

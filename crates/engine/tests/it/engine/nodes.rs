@@ -1,19 +1,20 @@
 //! Several engines on one database: what one commits, the others see and act on.
 
-use longshore_domain::EventSeq;
-use longshore_domain::Job;
-use longshore_domain::job::{Event, FailReason, OutcomeStatus, StateName};
-use longshore_engine::ops::{Briefing, Caller, Submit};
-use longshore_testkit::postgres::Server;
+use std::time::Duration;
+
+use longshore_domain::job::{Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
+use longshore_domain::store::Claim;
+use longshore_domain::{EventSeq, FaultCode, Job};
+use longshore_engine::ops::{Briefing, Caller, OutputStart, Submit};
 
 use super::asking::{accepted, ask, script};
-use super::kit::{Kit, LIMIT, owner, shell};
+use super::kit::{Kit, LIMIT, Shared, code, owner, shell};
 use super::recovery::processes_of;
 
 /// One that runs commands, and one that has no room for any.
 async fn pair() -> (Kit, Kit) {
-    let database = Server::shared().database();
-    (Kit::node(&database, 1, |_| {}).await, Kit::node(&database, 2, |settings| settings.capacity = 0).await)
+    let shared = Shared::new();
+    (Kit::node(&shared, 1, |_| {}).await, Kit::node(&shared, 2, |settings| settings.capacity = 0).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,7 +87,7 @@ async fn jobs_that_wait_for_one_another_or_for_a_time_go_on_whoever_runs_them() 
     let (runs, other) = pair().await;
     let first = other.submit(shell("true")).await;
     let second = other.submit(Submit { after: vec![first.id.to_string()], ..shell("true") }).await;
-    let soon = other.engine.clock().now().plus(std::time::Duration::from_millis(50));
+    let soon = other.engine.clock().now().plus(Duration::from_millis(50));
     let third = other.submit(Submit { not_before: Some(soon), ..shell("true") }).await;
     for job in [first, second, third] {
         assert!(runs.ended(&job).await.outcome().unwrap().is_success());
@@ -129,4 +130,101 @@ async fn an_attempt_that_others_gave_up_is_stopped_where_it_runs() {
         }
         assert_eq!(other.ended(&job).await.outcome().unwrap().reason, Some(FailReason::Lost));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn output_is_read_and_followed_on_any_node_while_its_own_is_there() {
+    let (mut runs, other) = pair().await;
+    let shared = other.shared.clone().unwrap();
+    let gate = runs.gate("gate");
+    let job = runs.submit(shell(format!("echo one; {}; echo two; printf three", gate.wait()))).await;
+    assert_eq!(other.speaks(&job).await, "one\n");
+    gate.open().await;
+    assert_eq!(other.printed(&job).await, "one\ntwo\nthree");
+    assert_eq!(other.output(&job, OutputStart::TailLines(1)).await.unwrap().bytes, b"three");
+    runs.restart(|_| {}).await;
+    assert_eq!(other.printed(&job).await, "one\ntwo\nthree");
+    shared.peers.silence(&runs);
+    let fault = other.output(&job, OutputStart::Head).await.unwrap_err();
+    assert_eq!(code(&fault), FaultCode::NodeUnreachable);
+    assert_eq!(runs.printed(&job).await, "one\ntwo\nthree");
+}
+
+/// Short, so that tests need not wait long for it to run out.
+const LEASE: Duration = Duration::from_secs(1);
+
+/// One that is about to fall silent, and one that sees to what it leaves.
+async fn rescued() -> (Kit, Kit) {
+    let shared = Shared::new();
+    let dying = Kit::node(&shared, 1, |settings| settings.lease = LEASE).await;
+    (dying, Kit::node(&shared, 2, |settings| (settings.capacity, settings.lease) = (0, LEASE)).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_node_ran_is_lost_and_stopped_when_it_comes_back() {
+    let (mut dying, other) = rescued().await;
+    let job = dying.submit(shell("echo begun; sleep 1000")).await;
+    dying.speaks(&job).await;
+    dying.engine.close(LIMIT).await;
+    other.shared.as_ref().unwrap().peers.silence(&dying);
+    let ended = other.ended(&job).await;
+    let outcome = ended.outcome().unwrap();
+    assert_eq!(outcome.reason, Some(FailReason::Lost));
+    assert!(outcome.message.as_ref().unwrap().contains("nobody is at home"), "{outcome:?}");
+    assert!(!processes_of(&job.id.to_string()).is_empty(), "its shim needs nobody");
+    dying.restart(|_| {}).await;
+    while !processes_of(&job.id.to_string()).is_empty() || dying.has_traces() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_dead_node_ran_runs_again_elsewhere_if_it_may() {
+    let (dying, mut other) = rescued().await;
+    let retry = RetryPolicy { retries_max: 1, backoff: Duration::from_millis(5), ..RetryPolicy::default() };
+    let job = dying.submit(Submit { retry, ..shell("echo begun; test $LONGSHORE_ATTEMPT = 2 || sleep 1000") }).await;
+    dying.speaks(&job).await;
+    other.restart(|settings| settings.capacity = 1).await;
+    dying.engine.close(LIMIT).await;
+    other.shared.as_ref().unwrap().peers.silence(&dying);
+    let ended = other.ended(&job).await;
+    assert!(ended.outcome().unwrap().is_success(), "{:?}", ended.outcome());
+    assert_eq!(ended.attempt.0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_cut_off_from_the_store_alone_keeps_its_attempts() {
+    let (dying, other) = rescued().await;
+    let gate = dying.gate("gate");
+    let job = dying.submit(shell(format!("echo begun; {}", gate.wait()))).await;
+    dying.speaks(&job).await;
+    // It renews nothing from now on.
+    dying.engine.store().close().await;
+    let until = |job: &Job| job.state.lease().unwrap().until;
+    let before = other.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    let mut now = before.clone();
+    while until(&now) < until(&before).plus(2 * LEASE) {
+        now = other.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    }
+    assert_eq!((now.state.name(), now.attempt.0), (StateName::Running, 1));
+    gate.open().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_its_node_never_heard_of_is_given_back() {
+    let (unaware, other) = rescued().await;
+    let shared = other.shared.clone().unwrap();
+    // Its engine does not know: the answer to the claim was lost on the way.
+    let third = Kit::node(&shared, 3, |settings| (settings.capacity, settings.lease) = (0, LEASE)).await;
+    unaware.engine.close(LIMIT).await;
+    let job = other.submit(shell("exit 7")).await;
+    let (store, now) = (third.engine.store(), third.engine.clock().now());
+    let nonces = vec![longshore_engine::clock::new_nonce()];
+    let claim = Claim { holder: third.settings.node, boot: "this boot".into(), lease: LEASE, nonces };
+    assert_eq!(store.claim(claim, now).await.unwrap()[0].job.id, job.id);
+    let mut unaware = unaware;
+    unaware.restart(|_| {}).await;
+    let ended = unaware.ended(&job).await;
+    assert_eq!(ended.outcome().unwrap().report.as_ref().unwrap().exit_code, Some(7));
+    assert_eq!(ended.attempt.0, 2);
 }
