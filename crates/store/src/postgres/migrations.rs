@@ -17,11 +17,18 @@ pub(crate) struct Migration {
 }
 
 /// Every step.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_jobs.sql",
-    sql: include_str!("../../migrations/postgres/0001_jobs.sql"),
-    compatible_from: 1,
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_jobs.sql",
+        sql: include_str!("../../migrations/postgres/0001_jobs.sql"),
+        compatible_from: 1,
+    },
+    Migration {
+        name: "0002_nodes.sql",
+        sql: include_str!("../../migrations/postgres/0002_nodes.sql"),
+        compatible_from: 1,
+    },
+];
 
 /// The newest schema version that this build knows.
 pub(crate) const SCHEMA_NEWEST: u32 = MIGRATIONS.len() as u32;

@@ -18,6 +18,7 @@ pub(crate) mod list;
 mod listener;
 pub(crate) mod migrations;
 mod node;
+mod nodes;
 mod options;
 mod pool;
 mod port;

@@ -12,6 +12,7 @@ mod history;
 pub(crate) mod lines;
 pub(crate) mod list;
 pub(crate) mod migrations;
+mod nodes;
 pub(crate) mod open;
 mod options;
 mod port;
