@@ -48,7 +48,7 @@ pub(crate) async fn run<'a>(inner: &'a Arc<Inner>, job: &'a Job, spec: &CommandS
 pub(crate) async fn take_up<'a>(inner: &'a Arc<Inner>, job: &'a Job) -> Ending<'a> {
     let Some(lease) = job.state.lease() else { return Ending::lost(job, "the lease is gone") };
     let run_dir = &inner.settings.run_dir;
-    if lease.boot == inner.settings.boot {
+    if lease.boot == inner.settings.node.boot {
         let found = process::look_up(run_dir, job.number, job.attempt, lease.nonce).await;
         return follow_found(inner, job, found).await;
     }

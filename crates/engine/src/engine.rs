@@ -14,7 +14,7 @@ use crate::others::Others;
 use crate::peers::Peers;
 use crate::process::{ProcessError, Spawner, SpawnerOptions};
 use crate::settings::Settings;
-use crate::{dispatch, keeper, reconcile, rescue};
+use crate::{dispatch, keeper, membership, reconcile, rescue};
 
 /// Accepts jobs and brings each to its end. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
@@ -73,6 +73,7 @@ impl Engine {
             store.set_queue(Queue { name: name.clone(), concurrency: *concurrency }).await?;
         }
         let inner = Inner::new(store, clock, settings, spawner, Hub::new(), peers);
+        membership::join(&inner).await?;
         let others = Others::from_now(&inner).await?;
         let taken_up = reconcile::run(&inner).await?;
         tracing::info!(jobs = taken_up, "attempts of an earlier process taken up");
@@ -82,6 +83,7 @@ impl Engine {
         inner.tasks.spawn(keeper::run_leases(Arc::clone(&inner)));
         inner.tasks.spawn(others.run(Arc::clone(&inner)));
         if let Some(peers) = inner.peers.clone() {
+            inner.tasks.spawn(membership::run(Arc::clone(&inner)));
             inner.tasks.spawn(rescue::run(Arc::clone(&inner), peers));
         }
         inner.ready.notify_one();
@@ -114,6 +116,9 @@ impl Engine {
             tracing::warn!("some loops did not end in time");
         }
         self.inner.spawner.close().await;
+        if tokio::time::timeout(patience, membership::leave(&self.inner)).await.is_err() {
+            tracing::warn!("this node was not struck off in time");
+        }
         self.inner.store.close().await;
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Inner {
     /// Ends that chats were answered with.
     pub(crate) seen: Seen,
     pub(crate) tasks: TaskTracker,
+    /// The node was told to take no more jobs: nothing else changes for anybody.
+    pub(crate) resting: AtomicBool,
     /// No new attempt is started once this is set, and nobody waits for anything any more.
     pub(crate) draining: CancellationToken,
     /// Everything of this process ends.
@@ -86,7 +88,7 @@ impl Inner {
         Arc::new(Self {
             store,
             clock,
-            slots: Arc::new(Semaphore::new(settings.capacity)),
+            slots: Arc::new(Semaphore::new(settings.node.capacity as usize)),
             settings,
             hub,
             spawner,
@@ -101,6 +103,7 @@ impl Inner {
             readers: Mutex::default(),
             seen: Seen::default(),
             tasks: TaskTracker::new(),
+            resting: AtomicBool::new(false),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
         })
@@ -108,10 +111,14 @@ impl Inner {
 
     /// Room for one more attempt, if there is some and new attempts are still started.
     pub(crate) fn try_slot(&self) -> Option<OwnedSemaphorePermit> {
-        match self.draining.is_cancelled() {
-            true => None,
-            false => Arc::clone(&self.slots).try_acquire_owned().ok(),
+        match self.takes_jobs() {
+            true => Arc::clone(&self.slots).try_acquire_owned().ok(),
+            false => None,
         }
+    }
+
+    fn takes_jobs(&self) -> bool {
+        !self.draining.is_cancelled() && !self.resting.load(Ordering::SeqCst)
     }
 
     /// Gives room back. Calls the dispatcher if it went away for want of it.
@@ -125,8 +132,8 @@ impl Inner {
     /// A claim of at most `count` jobs for this node.
     pub(crate) fn claim(&self, count: usize) -> Claim {
         Claim {
-            holder: self.settings.node,
-            boot: self.settings.boot.clone(),
+            holder: self.settings.node.id,
+            boot: self.settings.node.boot.clone(),
             lease: self.settings.lease,
             nonces: (0..count).map(|_| new_nonce()).collect(),
         }
@@ -147,7 +154,7 @@ impl Inner {
     pub(crate) async fn record_end(&self, job: JobId, event: Event, reuse: bool) -> (bool, Vec<ClaimedJob>) {
         let mut pause = Duration::from_millis(100);
         loop {
-            let claim = (reuse && !self.draining.is_cancelled()).then(|| self.claim(1));
+            let claim = (reuse && self.takes_jobs()).then(|| self.claim(1));
             let (result, claimed) = self.store.record(job, event.clone(), claim, self.clock.now()).await;
             match result {
                 Ok(change) => {

@@ -109,7 +109,7 @@ pub(crate) async fn run_leases(inner: Arc<Inner>) {
 async fn renew(inner: &Inner) -> Result<(), StoreError> {
     // Read before: what is claimed meanwhile may be missing in the answer.
     let live = inner.live_attempts();
-    let held = inner.store.renew(inner.settings.node, inner.settings.lease, inner.clock.now()).await?;
+    let held = inner.store.renew(inner.settings.node.id, inner.settings.lease, inner.clock.now()).await?;
     let held: HashSet<_> = held.into_iter().map(|held| (held.job, held.attempt)).collect();
     for (job, attempt) in live.into_iter().filter(|live| !held.contains(live)) {
         inner.fence(job, attempt);

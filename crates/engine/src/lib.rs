@@ -14,6 +14,7 @@ mod fixture;
 mod hub;
 mod inner;
 mod keeper;
+mod membership;
 pub mod ops;
 mod others;
 pub mod peers;

@@ -39,5 +39,5 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<usize, StoreError> {
 }
 
 fn is_mine(inner: &Inner, job: &Job) -> bool {
-    job.state.lease().is_some_and(|lease| lease.holder == inner.settings.node)
+    job.state.lease().is_some_and(|lease| lease.holder == inner.settings.node.id)
 }

@@ -60,7 +60,7 @@ async fn rescue(inner: &Arc<Inner>, peers: &Arc<dyn Peers>) -> Result<Option<Dur
         }
     }
     // Its own are renewed, or their ends are on their way.
-    by_node.remove(&inner.settings.node);
+    by_node.remove(&inner.settings.node.id);
     let mut nodes = JoinSet::new();
     for (node, jobs) in by_node {
         nodes.spawn(see_to(Arc::clone(inner), Arc::clone(peers), node, jobs));

@@ -27,6 +27,7 @@ pub(crate) struct ConfigFile {
     pub(crate) cgroup: Written<String>,
     pub(crate) call_budget: Written<String>,
     pub(crate) store: StoreFile,
+    pub(crate) node: NodeFile,
     pub(crate) log: LogFile,
     pub(crate) retention: RetentionFile,
     pub(crate) limits: LimitsFile,
@@ -39,6 +40,15 @@ pub(crate) struct ConfigFile {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreFile {
     pub(crate) url: Written<String>,
+}
+
+/// The section `[node]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NodeFile {
+    pub(crate) name: Written<String>,
+    pub(crate) labels: Written<Vec<String>>,
+    pub(crate) address: Written<String>,
 }
 
 /// The section `[log]`.

@@ -92,6 +92,21 @@ impl Resolver {
         value
     }
 
+    /// A list of words with a meaning.
+    ///
+    /// # Errors
+    /// `config_invalid`, with the sentence of `parse` as the cause.
+    pub(crate) fn words<T>(
+        &mut self,
+        key: &'static str,
+        field: Field<Vec<String>>,
+        parse: impl FnOnce(Vec<String>) -> Result<T, String>,
+    ) -> Result<T, Fault> {
+        let (value, origin) = self.pick(field);
+        self.note(key, format!("{value:?}"), origin.clone());
+        parse(value).map_err(|problem| invalid(key, &origin, problem))
+    }
+
     /// A whole number within `range`.
     ///
     /// # Errors

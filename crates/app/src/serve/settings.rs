@@ -1,6 +1,9 @@
 //! What each part is told: the configuration, handed on in parts.
 
+use std::net::SocketAddr;
+
 use longshore_domain::fault::Fault;
+use longshore_domain::node::NewNode;
 use longshore_engine::{Clock, Engine, Settings};
 use longshore_mcp::{Server, ServerSettings};
 
@@ -9,15 +12,14 @@ use crate::daemon::machine;
 use crate::home::Home;
 use crate::problem::file_failed;
 
-/// What the engine is told.
+/// What the engine of a daemon that listens at `listen` is told.
 ///
 /// # Errors
 /// `file_failed`.
-pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Settings, Fault> {
+pub(super) fn engine(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Result<Settings, Fault> {
     let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
     Ok(Settings {
-        node: home.node(clock)?,
-        boot: machine::boot(),
+        node: node(home, config, clock, listen)?,
         run_dir: home.file("run"),
         output_dir: home.file("output"),
         archive_dir: home.file("archive"),
@@ -29,12 +31,26 @@ pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Sett
             Cgroup::Off => None,
             Cgroup::At(folder) => Some(folder.clone()),
         },
-        capacity: config.capacity,
         queues: config.queues.clone(),
         lease: config.lease,
         env_allow: config.env_allow.clone(),
         retention: config.retention.clone(),
         fixtures: false,
+    })
+}
+
+fn node(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Result<NewNode, Fault> {
+    let id = home.node(clock)?;
+    let listens = (!listen.ip().is_unspecified()).then(|| format!("http://{listen}"));
+    Ok(NewNode {
+        id,
+        name: config.node.name.clone().unwrap_or_else(machine::name),
+        address: config.node.address.clone().or(listens),
+        labels: config.node.labels.clone(),
+        capacity: config.capacity,
+        version: env!("CARGO_PKG_VERSION").into(),
+        boot: machine::boot(),
+        incarnation: home.incarnation()?,
     })
 }
 

@@ -49,7 +49,7 @@ impl Engine {
             None if self.inner.settings.output_path(job, attempt).exists() => None,
             None => self.claimant(job.id, attempt).await?,
         };
-        Ok(holder.filter(|holder| *holder != self.inner.settings.node))
+        Ok(holder.filter(|holder| *holder != self.inner.settings.node.id))
     }
 
     /// Who took the attempt, by the history.

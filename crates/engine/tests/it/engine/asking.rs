@@ -339,7 +339,7 @@ async fn questions_wait_through_a_restart() {
     kit.answer(&open[0], accepted("before ")).await.unwrap();
     // A restarted machine makes no difference either: nothing of a script lives outside of the store.
     for boot in ["this boot", "another boot"] {
-        kit.restart(|settings| settings.boot = boot.into()).await;
+        kit.restart(|settings| settings.node.boot = boot.into()).await;
         assert_eq!(kit.open(&owner()).await, open[1..]);
         let found = kit.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
         assert_eq!((found.state.name(), found.attempt.0), (StateName::Asking, 1));

@@ -8,6 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_domain::fault::FaultCode;
 use longshore_domain::job::QueueName;
+use longshore_domain::label::Labels;
+use longshore_domain::node::NewNode;
 use longshore_domain::{AttemptNumber, Fault, Job, JobId, NodeId, Timestamp};
 use longshore_engine::ops::{Caller, OutputPage, OutputQuery, OutputStart, Submit, WaitFor};
 use longshore_engine::peers::{Account, Peers, Piece, Reading};
@@ -55,8 +57,16 @@ impl Kit {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         let mut settings = Settings {
-            node: NodeId::new(Timestamp::from_millis(0), number),
-            boot: "this boot".into(),
+            node: NewNode {
+                id: NodeId::new(Timestamp::from_millis(0), number),
+                name: format!("node-{number}"),
+                address: None,
+                labels: Labels::default(),
+                capacity: 8,
+                version: "0".into(),
+                boot: "this boot".into(),
+                incarnation: "this process".into(),
+            },
             run_dir: path.join("run"),
             output_dir: path.join("output"),
             archive_dir: path.join("archive"),
@@ -64,7 +74,6 @@ impl Kit {
             shim_args: vec![],
             shim_scope: false,
             cgroup: None,
-            capacity: 8,
             queues: BTreeMap::from([(QueueName::try_from("narrow".to_owned()).unwrap(), 1)]),
             lease: Duration::from_secs(30),
             env_allow: vec![],
@@ -167,7 +176,7 @@ async fn open(folder: &std::path::Path, shared: Option<&Shared>, settings: &Sett
     let store = Arc::new(PostgresStore::open(PostgresOptions::new(&shared.database)).await.unwrap());
     let peers = Arc::new(shared.peers.clone());
     let engine = Engine::open_among(peers, store, Clock::system(), settings.clone()).await.unwrap();
-    shared.peers.0.lock().unwrap().insert(settings.node, engine.clone());
+    shared.peers.0.lock().unwrap().insert(settings.node.id, engine.clone());
     engine
 }
 
@@ -191,7 +200,7 @@ pub(super) struct Neighbours(Arc<Mutex<HashMap<NodeId, Engine>>>);
 impl Neighbours {
     /// Has a node answer nobody any more.
     pub(super) fn silence(&self, kit: &Kit) {
-        self.0.lock().unwrap().remove(&kit.settings.node);
+        self.0.lock().unwrap().remove(&kit.settings.node.id);
     }
 
     fn find(&self, node: NodeId) -> Result<Engine, Fault> {

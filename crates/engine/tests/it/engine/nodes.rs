@@ -14,7 +14,7 @@ use super::recovery::processes_of;
 /// One that runs commands, and one that has no room for any.
 async fn pair() -> (Kit, Kit) {
     let shared = Shared::new();
-    (Kit::node(&shared, 1, |_| {}).await, Kit::node(&shared, 2, |settings| settings.capacity = 0).await)
+    (Kit::node(&shared, 1, |_| {}).await, Kit::node(&shared, 2, |settings| settings.node.capacity = 0).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,7 +157,7 @@ const LEASE: Duration = Duration::from_secs(1);
 async fn rescued() -> (Kit, Kit) {
     let shared = Shared::new();
     let dying = Kit::node(&shared, 1, |settings| settings.lease = LEASE).await;
-    (dying, Kit::node(&shared, 2, |settings| (settings.capacity, settings.lease) = (0, LEASE)).await)
+    (dying, Kit::node(&shared, 2, |settings| (settings.node.capacity, settings.lease) = (0, LEASE)).await)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,7 +184,7 @@ async fn what_a_dead_node_ran_runs_again_elsewhere_if_it_may() {
     let retry = RetryPolicy { retries_max: 1, backoff: Duration::from_millis(5), ..RetryPolicy::default() };
     let job = dying.submit(Submit { retry, ..shell("echo begun; test $LONGSHORE_ATTEMPT = 2 || sleep 1000") }).await;
     dying.speaks(&job).await;
-    other.restart(|settings| settings.capacity = 1).await;
+    other.restart(|settings| settings.node.capacity = 1).await;
     dying.engine.close(LIMIT).await;
     other.shared.as_ref().unwrap().peers.silence(&dying);
     let ended = other.ended(&job).await;
@@ -215,12 +215,12 @@ async fn a_claim_that_its_node_never_heard_of_is_given_back() {
     let (unaware, other) = rescued().await;
     let shared = other.shared.clone().unwrap();
     // Its engine does not know: the answer to the claim was lost on the way.
-    let third = Kit::node(&shared, 3, |settings| (settings.capacity, settings.lease) = (0, LEASE)).await;
+    let third = Kit::node(&shared, 3, |settings| (settings.node.capacity, settings.lease) = (0, LEASE)).await;
     unaware.engine.close(LIMIT).await;
     let job = other.submit(shell("exit 7")).await;
     let (store, now) = (third.engine.store(), third.engine.clock().now());
     let nonces = vec![longshore_engine::clock::new_nonce()];
-    let claim = Claim { holder: third.settings.node, boot: "this boot".into(), lease: LEASE, nonces };
+    let claim = Claim { holder: third.settings.node.id, boot: "this boot".into(), lease: LEASE, nonces };
     assert_eq!(store.claim(claim, now).await.unwrap()[0].job.id, job.id);
     let mut unaware = unaware;
     unaware.restart(|_| {}).await;

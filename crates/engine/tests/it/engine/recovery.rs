@@ -57,7 +57,7 @@ async fn after_a_reboot_an_unseen_end_is_lost_and_not_repeated() {
     let mut kit = Kit::new().await;
     let job = kit.submit(shell("echo ready; sleep 1000")).await;
     kit.speaks(&job).await;
-    kit.restart(|settings| settings.boot = "another boot".into()).await;
+    kit.restart(|settings| settings.node.boot = "another boot".into()).await;
     let ended = kit.ended(&job).await;
     let outcome = ended.outcome().unwrap();
     assert_eq!(outcome.reason, Some(FailReason::Lost));
