@@ -119,6 +119,27 @@ fn what_a_killed_daemon_ran_is_rescued_by_another() {
 }
 
 #[test]
+fn a_daemon_that_stood_still_stops_what_it_has_lost() {
+    let (runs, other) = pair("1s");
+    let pid = runs.scratch("pid");
+    let line = format!("test $LONGSHORE_ATTEMPT = 2 && exit 7; echo $$ >{pid}; echo up; exec sleep 1000");
+    let id = other.submit(&["--retry", "1", "--shell", "--", &line]);
+    assert_eq!(runs.first_line(&id), "up\n");
+    let command = format!("/proc/{}/stat", std::fs::read_to_string(&pid).unwrap().trim());
+    other.run(&["drain", "--off"]).ok();
+    let daemon = pid_of(&runs.daemon());
+    kill_process(daemon, Signal::STOP).unwrap();
+    assert_eq!(other.run(&["wait", &id]).code, 7);
+    assert!(std::fs::exists(&command).unwrap(), "nobody could stop it");
+    kill_process(daemon, Signal::CONT).unwrap();
+    while std::fs::exists(&command).unwrap() {
+        std::thread::yield_now();
+    }
+    let job = runs.run(&["show", "--json", &id]).ok().json();
+    assert_eq!((&job["attempt"], &job["outcome"]["exit_code"]), (&2.into(), &7.into()), "{job}");
+}
+
+#[test]
 fn events_are_gone_on_with_on_another_node() {
     let (runs, other) = pair("30s");
     let id = runs.submit(&["--", "true"]);
