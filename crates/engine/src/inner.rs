@@ -8,7 +8,7 @@ use std::time::Duration;
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::job::{Effect, Event, StateName};
 use longshore_domain::store::{Change, Claim, ClaimedJob, Store, StoreError};
-use longshore_domain::{AttemptNumber, Job, JobId};
+use longshore_domain::{AttemptNumber, Job, JobId, Labels};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -107,6 +107,7 @@ impl Inner {
     pub(crate) fn claim(&self, count: usize) -> Claim {
         Claim {
             holder: self.settings.node,
+            labels: Labels::default(),
             boot: self.settings.boot.clone(),
             lease: self.settings.lease,
             nonces: (0..count).map(|_| new_nonce()).collect(),

@@ -8,7 +8,7 @@ use longshore_domain::job::{
     CommandLimits, CommandSpec, Deadlines, JobKind, JobSpec, JobState, OutputMode, QueueName, RetryPolicy, SpecProblem,
 };
 use longshore_domain::store::{ClaimedJob, IdempotencyKey, NewJob, StoreError, Submitted};
-use longshore_domain::{Job, JobId, Timestamp};
+use longshore_domain::{Job, JobId, Labels, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
@@ -172,6 +172,7 @@ impl Engine {
             name: request.name,
             spec: JobSpec::Command(spec),
             queue: request.queue.map(QueueName::try_from).transpose().map_err(spec_problem)?.unwrap_or_default(),
+            requires: Labels::default(),
             priority: request.priority,
             retry: request.retry,
             not_before: request.not_before,
