@@ -45,7 +45,7 @@ fn nodes_are_listed_and_drained_from_any_of_them() {
     let go = runs.scratch("go");
     let id = other.submit(&["--", "sh", "-c", &until_there(&go)]);
     assert_eq!(runs.first_line(&id), "up\n");
-    let draining = runs.run(&["drain", "runs", "--json"]).ok().json();
+    let draining = other.run(&["drain", "runs", "--json"]).ok().json();
     assert_eq!((&draining["running"], &draining["draining"]), (&1.into(), &true.into()));
     let waits = runs.command(&["drain", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
     let queued = runs.submit(&["--", "true"]);
@@ -58,6 +58,21 @@ fn nodes_are_listed_and_drained_from_any_of_them() {
     assert_eq!(runs.run(&["drain", "nobody"]).code, 66);
     runs.run(&["down"]).ok();
     assert_eq!(facts(&other), [r#""other" true true false 0 ["of-other"]"#]);
+}
+
+#[test]
+fn a_job_runs_where_the_labels_are_that_it_requires() {
+    let (runs, other) = pair("30s");
+    let id = runs.submit(&["--require", "of-other", "--", "true"]);
+    let id_of_nobody = runs.submit(&["--require", "of-other", "--require", "gpu", "--", "true"]);
+    runs.run(&["run", "--", "true"]).ok();
+    assert_eq!(runs.run(&["show", "--json", &id]).ok().json()["state"], "queued");
+    other.run(&["drain", "--off"]).ok();
+    assert_eq!(runs.run(&["wait", &id]).code, 0);
+    let waiting = runs.run(&["show", "--json", &id_of_nobody]).ok().json();
+    assert_eq!((&waiting["state"], &waiting["requires"]), (&"queued".into(), &serde_json::json!(["gpu", "of-other"])));
+    let wrong = runs.run(&["run", "--require", "no label", "--", "true"]);
+    assert_eq!(wrong.code, 64, "{wrong:?}");
 }
 
 #[test]

@@ -65,7 +65,8 @@ const ROW_CONNECTIONS: usize = 2;
 impl SqliteStore {
     /// Opens the database at `path`, making it if there is none, and brings its schema up to date.
     ///
-    /// Blocks for some milliseconds. A file named like the database with `.lock` behind it marks the owner.
+    /// Called inside a Tokio runtime, which must live as long as the store. Blocks for some milliseconds. A file named
+    /// like the database with `.lock` behind it marks the owner.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process owns it; [`StoreError::Newer`] and [`StoreError::Corrupt`], both of
