@@ -16,6 +16,7 @@ pub mod lists;
 pub mod model;
 pub mod nodes;
 pub mod questions;
+pub mod races;
 pub mod retention;
 pub(crate) mod scene;
 pub mod shut;
@@ -129,6 +130,9 @@ macro_rules! conformance {
             nodes::of_many_processes_under_one_name_one_joins,
             nodes::nodes_long_gone_are_forgotten,
             nodes::a_secret_is_the_first_that_was_offered,
+            races::delayed_jobs_fire_once,
+            races::questions_run_out_once,
+            races::dependents_are_told_once,
             model::random_histories_agree_with_a_plain_model,
         }
     };
