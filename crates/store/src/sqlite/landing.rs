@@ -61,7 +61,10 @@ impl Landing {
 
     /// Syncs and answers a batch; whether the disk took it. If not, nothing more may be committed.
     pub(super) fn land(&self, batch: Batch, commit: u64) -> bool {
-        settle(&self.log, &self.runtime, vec![batch], commit)
+        let outcome = sync(&self.log, commit);
+        let landed = outcome.is_ok();
+        self.runtime.spawn(answer(batch, outcome));
+        landed
     }
 
     /// Has a batch synced and answered beside the writer's work; whether the disk still takes what it is given.
@@ -92,31 +95,30 @@ fn land(log: &Log, runtime: &Handle, waiting: &mpsc::Receiver<Flight>, flying: &
             commit = flight.commit;
             batches.push(flight.batch);
         }
-        let landed = batches.iter().map(Vec::len).sum();
-        let settled = settle(log, runtime, batches, commit);
-        flying.fetch_sub(landed, Ordering::Relaxed);
-        if !settled {
+        let outcome = sync(log, commit);
+        flying.fetch_sub(batches.iter().map(Vec::len).sum(), Ordering::Relaxed);
+        let failed = outcome.is_err();
+        batches.into_iter().for_each(|batch| drop(runtime.spawn(answer(batch, outcome.clone()))));
+        if failed {
             return;
         }
     }
 }
 
-fn settle(log: &Log, runtime: &Handle, batches: Vec<Batch>, commit: u64) -> bool {
-    let outcome = log.sync().map_err(|error| Arc::new(Trouble::Unsynced(error)));
-    match &outcome {
-        Ok(()) => log.settle(commit),
-        Err(cause) => tracing::error!(error = %cause, "store stops: what was committed may not be on the disk"),
-    }
-    let settled = outcome.is_ok();
-    // Waking a caller costs a fraction there of what it costs from outside of its runtime.
-    runtime.spawn(async move {
-        for batch in batches {
-            answer(batch, outcome.clone()).await;
+fn sync(log: &Log, commit: u64) -> Result<(), Arc<Trouble>> {
+    match log.sync() {
+        Ok(()) => {
+            log.settle(commit);
+            Ok(())
         }
-    });
-    settled
+        Err(error) => {
+            tracing::error!(%error, "store stops: what was committed may not be on the disk");
+            Err(Arc::new(Trouble::Unsynced(error)))
+        }
+    }
 }
 
+/// Waking a caller costs a fraction on its runtime of what it costs from outside.
 async fn answer(batch: Batch, outcome: Result<(), Arc<Trouble>>) {
     for request in batch {
         request.answer(outcome.as_ref().copied());
@@ -163,8 +165,8 @@ mod tests {
         assert!(landing.take_off(there, landing.begin()));
         assert_eq!(answered_here.await.unwrap(), Ok(()));
         assert_eq!(answered_there.await.unwrap(), Ok(()));
-        landing.log.caught_up().await;
         assert_eq!(landing.flying(), 0);
+        landing.log.caught_up().await;
         landing.end();
     }
 
