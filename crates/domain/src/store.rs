@@ -3,6 +3,9 @@
 //! Every verb that writes is one transaction that is durable before the future resolves. A job's row changes only
 //! by [`apply`](crate::job::apply), and its event is written in the same transaction. Dropping a future does not
 //! undo a write that the store has taken on: look before trying again.
+//!
+//! Time is the store's: one that many nodes share goes by the clock of its database, so that no node's own clock can
+//! take a live lease or fire a timer early. `now` is the caller's clock, and counts where the store has none of its own.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,10 +15,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Conversation, Principal};
 use crate::fault::{Fault, FaultCode};
-use crate::id::{EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
+use crate::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
 use crate::job::{
     Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, Question, QueueName, Refusal, RetryPolicy, StateName,
 };
+use crate::label::Labels;
+use crate::node::{NewNode, NodeRecord};
 use crate::time::Timestamp;
 
 /// A job to be accepted.
@@ -33,6 +38,8 @@ pub struct NewJob {
     pub spec: JobSpec,
     /// The line it stands in.
     pub queue: QueueName,
+    /// Labels that the node must have that runs it.
+    pub requires: Labels,
     /// Higher runs first.
     pub priority: i16,
     /// When another attempt may follow a failed one.
@@ -65,15 +72,18 @@ pub struct Submitted {
     pub existing: bool,
 }
 
-/// Room for more attempts: up to `slots` ready jobs are taken, by priority, then age.
+/// Room for more attempts. Ready jobs are taken by priority; among those of equal priority one of the queue that has the
+/// fewest running, so that no long line keeps another waiting; then by age. A draining holder takes none.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// Who takes them.
     pub holder: NodeId,
+    /// What the holder has: only jobs that require nothing else are taken.
+    pub labels: Labels,
     /// The boot of the holder's machine.
     pub boot: String,
-    /// End of the new leases.
-    pub until: Timestamp,
+    /// How long the new leases last.
+    pub lease: Duration,
     /// A secret for each attempt; their number is the most that is taken.
     pub nonces: Vec<Nonce>,
 }
@@ -85,6 +95,15 @@ pub struct ClaimedJob {
     pub job: Job,
     /// What to run.
     pub spec: JobSpec,
+}
+
+/// An attempt that somebody holds the lease of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeldAttempt {
+    /// The job.
+    pub job: JobId,
+    /// The attempt, which is the token of the lease.
+    pub attempt: AttemptNumber,
 }
 
 /// A change that is durable: the job after it, and what is to be done now.
@@ -202,6 +221,19 @@ pub enum StoreError {
     /// A job to wait for does not exist.
     #[error("there is no job {0} to wait for")]
     DependencyNotFound(JobId),
+    /// No such node.
+    #[error("there is no node {0}")]
+    NodeNotFound(NodeId),
+    /// Another process is this node.
+    #[error("another process serves as node {node} (`{name}`), last heard of at {seen_at}")]
+    NodeTaken {
+        /// The node.
+        node: NodeId,
+        /// How the other process calls itself.
+        name: String,
+        /// When it was last heard of.
+        seen_at: Timestamp,
+    },
     /// The disk is full.
     #[error("the disk that holds the store is full")]
     Full(#[source] BoxedError),
@@ -282,14 +314,22 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> (Result<Change, StoreError>, Vec<ClaimedJob>);
 
-    /// Extends every lease of `holder` that is still live to `until`; returns how many.
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+    /// Has every lease that `holder` still holds last at least `lease` from now on; answers with their attempts. One
+    /// that it misses there it has lost.
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<HeldAttempt>, StoreError>;
+
+    /// Up to `limit` jobs whose leases have run out, the earliest first, whoever holds them. They stay live until
+    /// somebody records [`Event::Expired`]; their holders may still report or renew before that.
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
+
+    /// How long until the next lease runs out.
+    async fn next_expiry(&self, now: Timestamp) -> Result<Option<Duration>, StoreError>;
 
     /// Queues up to `limit` waiting jobs whose time has come.
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
 
-    /// The next instant at which a waiting job falls due.
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// How long until the next waiting job falls due.
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, StoreError>;
 
     /// Tells up to `limit` dependents of finished jobs; call again until nothing comes back.
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
@@ -297,8 +337,8 @@ pub trait Store: Send + Sync + 'static {
     /// Lets up to `limit` questions run out whose deadline has passed.
     async fn expire_questions(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
 
-    /// The next deadline of an open question.
-    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// How long until the next deadline of an open question.
+    async fn next_question_deadline(&self, now: Timestamp) -> Result<Option<Duration>, StoreError>;
 
     /// All questions of a job, open and closed, in the order of asking.
     async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError>;
@@ -325,7 +365,7 @@ pub trait Store: Send + Sync + 'static {
     /// Every job that somebody holds a lease on.
     async fn live_jobs(&self) -> Result<Vec<Job>, StoreError>;
 
-    /// How many ready jobs of its queue come before this one.
+    /// How many ready jobs of its queue that require the same labels come before this one.
     async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError>;
 
     /// Up to `limit` events after `after`, oldest first; of one job only if `job` is given.
@@ -373,6 +413,42 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError::Closed`] as soon as the store is shut.
     async fn changed(&self, seen: u64) -> Result<u64, StoreError>;
 
+    /// Enters a node, or one that comes back. What it says replaces what was there; whether it drains stays as it was.
+    /// It counts as alive for `lease` from now on. Nodes not heard of for [`NODE_FORGOTTEN_AFTER`] are forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeTaken`] while another incarnation of this node is alive.
+    ///
+    /// [`NODE_FORGOTTEN_AFTER`]: crate::node::NODE_FORGOTTEN_AFTER
+    async fn join(&self, node: NewNode, lease: Duration, now: Timestamp) -> Result<NodeRecord, StoreError>;
+
+    /// Has a node count as alive for `lease` from now on; answers with what is on record of it.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeNotFound`] if it must join first, [`StoreError::NodeTaken`] if another incarnation has.
+    async fn beat(
+        &self,
+        node: NodeId,
+        incarnation: String,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<NodeRecord, StoreError>;
+
+    /// Strikes a node off, unless another incarnation of it has joined.
+    async fn leave(&self, node: NodeId, incarnation: String) -> Result<(), StoreError>;
+
+    /// Every node, by name.
+    async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeRecord>, StoreError>;
+
+    /// Has a node take no more jobs, or take them again: once this is answered no claim of a draining node takes any.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeNotFound`].
+    async fn set_draining(&self, node: NodeId, draining: bool) -> Result<(), StoreError>;
+
+    /// The secret of that name, the same for everybody: `fresh`, from a secure source, if there was none.
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
+
     /// What the store says of itself.
     async fn facts(&self) -> Result<StoreFacts, StoreError>;
 
@@ -391,6 +467,12 @@ impl From<StoreError> for Fault {
                 .next("repeat the first request unchanged to get its job, or use another key for another job"),
             StoreError::DependencyNotFound(_) => Self::new(FaultCode::JobNotFound, message)
                 .next("give the id of a job that is on record; nothing was submitted"),
+            StoreError::NodeNotFound(_) => {
+                Self::new(FaultCode::NotFound, message).next("give the id of a node that has joined")
+            }
+            StoreError::NodeTaken { .. } => Self::new(FaultCode::AlreadyRunning, message)
+                .why("two processes under one name would take each other's work for their own")
+                .next("stop the other one; if this home is a copy of its home, remove the file `node` and start again"),
             StoreError::Full(_) => Self::new(FaultCode::StoreFull, message)
                 .why("nothing was changed")
                 .next("free some space (`longshore gc` removes old output) and try again")
@@ -429,6 +511,9 @@ fn refused(refusal: Refusal) -> Fault {
         Refusal::LeaseLost { .. } => {
             Fault::new(FaultCode::LeaseLost, message).next("stop the work of this attempt and report nothing more")
         }
+        Refusal::LeaseLive { .. } => Fault::new(FaultCode::StateConflict, message)
+            .why("a live lease is nobody's but its holder's")
+            .next("wait until it has run out and try again"),
         _ => Fault::new(FaultCode::StateConflict, message),
     }
 }

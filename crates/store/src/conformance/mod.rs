@@ -14,7 +14,9 @@ pub mod history;
 pub mod leases;
 pub mod lists;
 pub mod model;
+pub mod nodes;
 pub mod questions;
+pub mod races;
 pub mod retention;
 pub(crate) mod scene;
 pub mod shut;
@@ -54,11 +56,20 @@ macro_rules! conformance {
             claims::a_job_given_back_takes_its_old_place_with_a_new_number,
             claims::a_job_that_leaves_the_line_with_a_claim_does_not_stand_in_its_way,
             claims::a_report_with_room_claims_even_when_it_is_refused,
+            claims::the_queue_with_the_fewest_running_goes_first,
+            claims::what_a_job_requires_the_holder_must_have,
+            claims::what_jobs_require_holds_after_the_store_was_opened_again,
+            claims::a_claim_that_rides_along_takes_what_its_holder_may,
+            claims::a_draining_node_takes_nothing,
             leases::late_reports_are_refused_and_change_nothing,
             leases::a_finished_job_takes_no_event_at_all,
             leases::a_renewal_reaches_every_live_lease_of_its_holder_and_no_other,
             leases::a_renewed_job_can_still_be_reported_on,
             leases::live_jobs_are_those_with_a_lease,
+            leases::leases_run_out_one_by_one_whoever_holds_them,
+            leases::a_holder_is_given_up_only_when_its_lease_has_run_out,
+            leases::a_holder_whose_lease_ran_out_may_report_until_it_is_given_up,
+            leases::of_many_that_give_a_holder_up_one_is_heard,
             ends::a_failed_attempt_is_followed_by_another_after_its_wait,
             ends::without_leave_to_retry_a_lost_attempt_ends_the_job,
             ends::a_job_can_be_cancelled_in_every_state,
@@ -113,6 +124,15 @@ macro_rules! conformance {
             shut::shutting_finishes_the_writes_under_way,
             shut::waiting_for_others_ends_when_the_store_is_shut,
             shut::a_store_knows_what_it_is,
+            nodes::nodes_that_join_are_listed_as_they_said,
+            nodes::a_node_is_alive_as_long_as_it_is_heard_of,
+            nodes::a_second_process_under_one_name_is_refused_while_the_first_is_alive,
+            nodes::of_many_processes_under_one_name_one_joins,
+            nodes::nodes_long_gone_are_forgotten,
+            nodes::a_secret_is_the_first_that_was_offered,
+            races::delayed_jobs_fire_once,
+            races::questions_run_out_once,
+            races::dependents_are_told_once,
             model::random_histories_agree_with_a_plain_model,
         }
     };

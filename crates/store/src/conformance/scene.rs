@@ -11,6 +11,7 @@ use longshore_domain::job::{
     Answer, AttemptReport, CommandLimits, CommandSpec, Deadlines, Decision, Event, EventRecord, Job, JobSpec,
     NewQuestion, OutputMode, Question, QuestionKind, QuestionSpec, QueueName, RetryPolicy,
 };
+use longshore_domain::label::Labels;
 use longshore_domain::store::{Change, Claim, ClaimedJob, NewJob, Queue, Store, StoreError, Submitted};
 use longshore_domain::time::Timestamp;
 
@@ -26,6 +27,8 @@ pub trait Place: Send + Sync {
 
 /// When the clock of every scene begins.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+/// How long leases last.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// A bound for verbs that take one, far above what a scene has.
 pub(crate) const MANY: usize = 10_000;
 
@@ -73,6 +76,7 @@ impl Scene {
             name: None,
             spec: spec(&["make", "all"]),
             queue: QueueName::default(),
+            requires: Labels::default(),
             priority: 0,
             retry: RetryPolicy::default(),
             not_before: None,
@@ -89,8 +93,9 @@ impl Scene {
     pub(crate) fn room(&self, slots: usize) -> Claim {
         Claim {
             holder: node(1),
+            labels: Labels::default(),
             boot: "boot-1".into(),
-            until: self.now().plus(Duration::from_secs(30)),
+            lease: LEASE,
             nonces: (0..slots).map(|_| Nonce::new(self.fresh())).collect(),
         }
     }
@@ -229,6 +234,10 @@ pub(crate) fn started(job: &Job) -> Event {
 
 pub(crate) fn ended(job: &Job, exit_code: i32) -> Event {
     Event::Ended { token: job.attempt, report: report(exit_code) }
+}
+
+pub(crate) fn expired(token: AttemptNumber) -> Event {
+    Event::Expired { token, message: "its node is gone".into(), report: None }
 }
 
 pub(crate) fn lost(token: AttemptNumber) -> Event {

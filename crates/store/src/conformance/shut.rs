@@ -6,7 +6,7 @@ use longshore_domain::access::Conversation;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::store::{JobFilter, Notice, QuestionFilter, Queue, StoreError};
 
-use super::scene::{MANY, Place, Scene, cancel, node, queue};
+use super::scene::{LEASE, MANY, Place, Scene, cancel, node, queue};
 
 pub async fn everything_is_there_after_opening_again(place: &dyn Place) {
     let scene = Scene::new(place).await;
@@ -42,12 +42,19 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.submit(scene.job(), None, now).await.map(drop),
         store.claim(scene.room(1), now).await.map(drop),
         store.record(id, cancel(), Some(scene.room(1)), now).await.0.map(drop),
-        store.renew(node(1), now, now).await.map(drop),
+        store.renew(node(1), LEASE, now).await.map(drop),
+        store.expired(now, 1).await.map(drop),
+        store.next_expiry(now).await.map(drop),
+        store.beat(node(1), "first".into(), LEASE, now).await.map(drop),
+        store.leave(node(1), "first".into()).await,
+        store.nodes(now).await.map(drop),
+        store.set_draining(node(1), true).await,
+        store.secret("peers".into(), [0; 32]).await.map(drop),
         store.promote_due(now, 1).await.map(drop),
-        store.next_due().await.map(drop),
+        store.next_due(now).await.map(drop),
         store.settle(now, 1).await.map(drop),
         store.expire_questions(now, 1).await.map(drop),
-        store.next_question_deadline().await.map(drop),
+        store.next_question_deadline(now).await.map(drop),
         store.questions(id).await.map(drop),
         store.open_questions(QuestionFilter::default(), 1).await.map(drop),
         store.job(id).await.map(drop),

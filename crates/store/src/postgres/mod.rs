@@ -2,12 +2,14 @@
 //!
 //! Requests that submit, claim or report gather while others are committed and share a transaction of two round trips;
 //! everything rarer has one for itself. Other processes write at the same time: whatever a transaction decides on it
-//! has locked, in one order for all (jobs by number, then claims, then what is unique, then the history).
+//! has locked, in one order for all (jobs by number, then claims, then what is unique, then the history), and by the
+//! time that the database has once it is locked.
 
 mod address;
 mod announced;
 mod arrays;
 pub(crate) mod batch;
+pub(crate) mod clock;
 mod desk;
 mod errors;
 mod landing;
@@ -16,6 +18,7 @@ pub(crate) mod list;
 mod listener;
 pub(crate) mod migrations;
 mod node;
+mod nodes;
 mod options;
 mod pool;
 mod port;
@@ -37,6 +40,7 @@ use longshore_domain::store::StoreError;
 use tokio::sync::watch;
 
 use address::Address;
+use clock::Clock;
 use errors::{Attempted, Trouble, failed};
 use node::Node;
 use pool::Pool;
@@ -75,6 +79,11 @@ impl PostgresStore {
     /// is; [`StoreError::ReadOnly`] if the server is a replica or the user may not write; [`StoreError::Failed`] if the
     /// options make no sense.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
+        Self::open_by(Clock::Database, options).await
+    }
+
+    /// The same by another clock.
+    pub(crate) async fn open_by(clock: Clock, options: PostgresOptions) -> Result<Self, StoreError> {
         const OPERATION: &str = "open the database";
         let connector = connector(&options).map_err(|trouble| failed(OPERATION, trouble))?;
         let mut tries = Tries::new(options.patience);
@@ -84,7 +93,7 @@ impl PostgresStore {
                 Err(trouble) => tries.again(trouble).await.map_err(|trouble| failed(OPERATION, trouble))?,
             }
         };
-        let node = Arc::new(Node::new(connector, options.queue_concurrency, options.patience, tag));
+        let node = Arc::new(Node::new(connector, clock, options.queue_concurrency, options.patience, tag));
         let pool = Pool::new(Arc::clone(&node), options.connections);
         pool.keep(session);
         let (ending, ended) = watch::channel(());
@@ -94,6 +103,18 @@ impl PostgresStore {
         tokio::spawn(listener::serve(node, mark, life));
         let doors = Mutex::new(Some(Doors { writer, pool, _alive: Arc::new(alive) }));
         Ok(Self { doors, ended, mark: seen })
+    }
+
+    /// What is found at the place, for people, without changing anything there.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`], but nothing is waited for.
+    pub async fn look(options: &PostgresOptions) -> Result<String, StoreError> {
+        let found = async {
+            let session = connector(options)?.connect_to_any_schema().await?;
+            migrations::look(&session, &options.schema).await
+        };
+        found.await.map_err(|trouble| failed("look at the database", trouble))
     }
 
     fn doors(&self) -> Result<Doors, StoreError> {

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
+use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts,
-    Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
+    StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
 use super::batch::{Answer, Ask, Done, Request};
-use super::{Doors, PostgresStore, announced, list, queries, questions, record, retention};
+use super::{Doors, PostgresStore, announced, list, nodes, queries, questions, record, retention};
 use crate::draft::{Draft, unpack};
 
 #[async_trait]
@@ -52,9 +53,19 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<HeldAttempt>, StoreError> {
         let pool = self.doors()?.pool;
-        pool.transact("renew leases", |node, turn| record::renew(node, turn, holder, until, now).boxed()).await
+        pool.transact("renew leases", |node, turn| record::renew(node, turn, holder, lease, now).boxed()).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let (pool, limit) = (self.doors()?.pool, rows_max(limit));
+        let said = pool.node.clock.said(now);
+        pool.read("list expired leases", |session| queries::expired(session, said, limit).boxed()).await
+    }
+
+    async fn next_expiry(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        self.until("read the next expiry", queries::next_expiry_sql(), now).await
     }
 
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
@@ -62,8 +73,8 @@ impl Store for PostgresStore {
         pool.transact("queue due jobs", |node, turn| record::promote_due(node, turn, now, limit).boxed()).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.doors()?.pool.read("read the next due job", |session| queries::next_due(session).boxed()).await
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        self.until("read the next due job", queries::next_due_sql(), now).await
     }
 
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
@@ -92,9 +103,8 @@ impl Store for PostgresStore {
         pool.transact("let questions run out", |node, turn| questions::expire(node, turn, now, limit).boxed()).await
     }
 
-    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
-        let pool = self.doors()?.pool;
-        pool.read("read the next deadline of a question", |session| questions::next_deadline(session).boxed()).await
+    async fn next_question_deadline(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        self.until("read the next deadline of a question", queries::next_deadline_sql(), now).await
     }
 
     async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError> {
@@ -228,6 +238,59 @@ impl Store for PostgresStore {
         .await
     }
 
+    async fn join(&self, new: NewNode, lease: Duration, now: Timestamp) -> Result<NodeRecord, StoreError> {
+        let (pool, new) = (self.doors()?.pool, &new);
+        pool.transact("enter a node", move |node, turn| {
+            let new = new.clone();
+            async move { nodes::join(node, turn, &new, lease, now).await }.boxed()
+        })
+        .await?
+    }
+
+    async fn beat(
+        &self,
+        id: NodeId,
+        incarnation: String,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<NodeRecord, StoreError> {
+        let (pool, incarnation) = (self.doors()?.pool, &incarnation);
+        pool.transact("note that a node is there", move |node, turn| {
+            let incarnation = incarnation.clone();
+            async move { nodes::beat(node, turn, id, &incarnation, lease, now).await }.boxed()
+        })
+        .await?
+    }
+
+    async fn leave(&self, id: NodeId, incarnation: String) -> Result<(), StoreError> {
+        let (pool, incarnation) = (self.doors()?.pool, &incarnation);
+        pool.transact("strike a node off", move |node, turn| {
+            let incarnation = incarnation.clone();
+            async move { nodes::leave(node, turn, id, &incarnation).await }.boxed()
+        })
+        .await
+    }
+
+    async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
+        let pool = self.doors()?.pool;
+        let said = pool.node.clock.said(now);
+        pool.read("list nodes", |session| nodes::all(session, said).boxed()).await
+    }
+
+    async fn set_draining(&self, id: NodeId, draining: bool) -> Result<(), StoreError> {
+        let pool = self.doors()?.pool;
+        pool.transact("have a node drain", |node, turn| nodes::set_draining(node, turn, id, draining).boxed()).await?
+    }
+
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let (pool, name) = (self.doors()?.pool, &name);
+        pool.transact("read a secret", move |node, turn| {
+            let name = name.clone();
+            async move { nodes::secret(node, turn, &name, &fresh).await }.boxed()
+        })
+        .await
+    }
+
     async fn changed(&self, seen: u64) -> Result<u64, StoreError> {
         self.doors()?;
         let mut mark = self.mark.clone();
@@ -262,6 +325,22 @@ impl PostgresStore {
         // The writers end with the last of these handles: none is kept while waiting.
         let writer = self.doors()?.writer;
         writer.call(Request { ask, room, now }).await
+    }
+
+    /// How long it is until the instant that `sql` reads, beside the clock.
+    async fn until(
+        &self,
+        operation: &'static str,
+        sql: String,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StoreError> {
+        let pool = self.doors()?.pool;
+        let (sql, said) = (&sql, pool.node.clock.said(now));
+        pool.read(operation, move |session| {
+            let sql = sql.clone();
+            async move { queries::until(session, &sql, said).await }.boxed()
+        })
+        .await
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod lines;
 pub(crate) mod list;
 mod log;
 pub(crate) mod migrations;
+mod nodes;
 pub(crate) mod open;
 mod options;
 mod port;

@@ -6,15 +6,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
+use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts,
-    Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
+    StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
 use super::claim::claim;
 use super::submit::submit;
-use super::{SqliteStore, announced, desk, list, migrations, queries, questions, record, retention};
+use super::{SqliteStore, announced, desk, list, migrations, nodes, queries, questions, record, retention};
 use crate::draft::{Draft, unpack};
 
 /// What [`Store::changed`] gives.
@@ -70,16 +71,27 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
-        self.doors()?.writer.call("renew leases", move |desk| record::renew(desk, holder, until, now)).await
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<HeldAttempt>, StoreError> {
+        self.doors()?.writer.call("renew leases", move |desk| record::renew(desk, holder, lease, now)).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let query = move |connection: &mut rusqlite::Connection| queries::expired(connection, now, limit);
+        self.doors()?.readers.call("list expired leases", query).await
+    }
+
+    async fn next_expiry(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        let next = self.doors()?.readers.call("read the next expiry", |reader| queries::next_expiry(reader)).await?;
+        Ok(next.map(|at| at.since(now)))
     }
 
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
         self.doors()?.writer.call("queue due jobs", move |desk| record::promote_due(desk, now, limit)).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.doors()?.readers.row("read the next due job", queries::next_due).await
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        let next = self.doors()?.readers.row("read the next due job", queries::next_due).await?;
+        Ok(next.map(|at| at.since(now)))
     }
 
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
@@ -90,8 +102,9 @@ impl Store for SqliteStore {
         self.doors()?.writer.call("let questions run out", move |desk| questions::expire(desk, now, limit)).await
     }
 
-    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.doors()?.readers.row("read the next deadline of a question", questions::next_deadline).await
+    async fn next_question_deadline(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        let next = self.doors()?.readers.row("read the next deadline of a question", questions::next_deadline).await?;
+        Ok(next.map(|at| at.since(now)))
     }
 
     async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError> {
@@ -190,6 +203,38 @@ impl Store for SqliteStore {
 
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError> {
         self.doors()?.writer.call("remove jobs", move |desk| retention::remove(desk, &jobs)).await
+    }
+
+    async fn join(&self, new: NewNode, lease: Duration, now: Timestamp) -> Result<NodeRecord, StoreError> {
+        self.doors()?.writer.call("enter a node", move |desk| nodes::join(desk, &new, lease, now)).await?
+    }
+
+    async fn beat(
+        &self,
+        node: NodeId,
+        incarnation: String,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<NodeRecord, StoreError> {
+        let work = move |desk: &mut desk::Desk<'_>| nodes::beat(desk, node, &incarnation, lease, now);
+        self.doors()?.writer.call("note that a node is there", work).await?
+    }
+
+    async fn leave(&self, node: NodeId, incarnation: String) -> Result<(), StoreError> {
+        self.doors()?.writer.call("strike a node off", move |desk| nodes::leave(desk, node, &incarnation)).await
+    }
+
+    async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
+        self.doors()?.readers.call("list nodes", move |connection| nodes::all(connection, now)).await
+    }
+
+    async fn set_draining(&self, node: NodeId, draining: bool) -> Result<(), StoreError> {
+        let work = move |desk: &mut desk::Desk<'_>| nodes::set_draining(desk, node, draining);
+        self.doors()?.writer.call("have a node drain", work).await?
+    }
+
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.doors()?.writer.call("read a secret", move |desk| nodes::secret(desk, &name, &fresh)).await
     }
 
     async fn changed(&self, seen: u64) -> Result<u64, StoreError> {

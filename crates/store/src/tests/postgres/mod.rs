@@ -1,12 +1,12 @@
 //! The suite over PostgreSQL, and what only a server that others share can suffer.
 
+mod clocks;
 mod limits;
 mod loss;
 mod nodes;
 mod pair;
 mod plans;
 mod proxy;
-mod server;
 mod suite;
 mod tls;
 
@@ -17,11 +17,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_domain::store::Store;
+use longshore_testkit::postgres::Server;
 use tokio_postgres::{Client, NoTls};
 
 use crate::conformance::Place;
+use crate::postgres::clock::Clock;
 use crate::{PostgresOptions, PostgresStore};
-use server::Server;
 
 /// A schema of its own on a server.
 pub(super) struct Schema {
@@ -54,12 +55,12 @@ impl Schema {
     }
 
     async fn store(&self) -> PostgresStore {
-        PostgresStore::open(self.options()).await.unwrap()
+        PostgresStore::open_by(Clock::Callers, self.options()).await.unwrap()
     }
 
     async fn open_at(&self, folders: &[&Path]) -> Arc<dyn Store> {
         let options = PostgresOptions { url: url(folders), ..self.options() };
-        Arc::new(PostgresStore::open(options).await.unwrap())
+        Arc::new(PostgresStore::open_by(Clock::Callers, options).await.unwrap())
     }
 }
 

@@ -7,9 +7,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
+use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts,
-    Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
+    StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -67,16 +68,24 @@ impl Store for Turns {
         self.node().record(job, event, claim, now).await
     }
 
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Answer<u64> {
-        self.node().renew(holder, until, now).await
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Answer<Vec<HeldAttempt>> {
+        self.node().renew(holder, lease, now).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> Answer<Vec<Job>> {
+        self.node().expired(now, limit).await
+    }
+
+    async fn next_expiry(&self, now: Timestamp) -> Answer<Option<Duration>> {
+        self.node().next_expiry(now).await
     }
 
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Answer<Vec<Change>> {
         self.node().promote_due(now, limit).await
     }
 
-    async fn next_due(&self) -> Answer<Option<Timestamp>> {
-        self.node().next_due().await
+    async fn next_due(&self, now: Timestamp) -> Answer<Option<Duration>> {
+        self.node().next_due(now).await
     }
 
     async fn settle(&self, now: Timestamp, limit: usize) -> Answer<Vec<Change>> {
@@ -87,8 +96,8 @@ impl Store for Turns {
         self.node().expire_questions(now, limit).await
     }
 
-    async fn next_question_deadline(&self) -> Answer<Option<Timestamp>> {
-        self.node().next_question_deadline().await
+    async fn next_question_deadline(&self, now: Timestamp) -> Answer<Option<Duration>> {
+        self.node().next_question_deadline(now).await
     }
 
     async fn questions(&self, job: JobId) -> Answer<Vec<Question>> {
@@ -169,6 +178,30 @@ impl Store for Turns {
 
     async fn remove(&self, jobs: Vec<JobId>) -> Answer<u64> {
         self.node().remove(jobs).await
+    }
+
+    async fn join(&self, node: NewNode, lease: Duration, now: Timestamp) -> Answer<NodeRecord> {
+        self.node().join(node, lease, now).await
+    }
+
+    async fn beat(&self, node: NodeId, incarnation: String, lease: Duration, now: Timestamp) -> Answer<NodeRecord> {
+        self.node().beat(node, incarnation, lease, now).await
+    }
+
+    async fn leave(&self, node: NodeId, incarnation: String) -> Answer<()> {
+        self.node().leave(node, incarnation).await
+    }
+
+    async fn nodes(&self, now: Timestamp) -> Answer<Vec<NodeRecord>> {
+        self.node().nodes(now).await
+    }
+
+    async fn set_draining(&self, node: NodeId, draining: bool) -> Answer<()> {
+        self.node().set_draining(node, draining).await
+    }
+
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Answer<[u8; 32]> {
+        self.node().secret(name, fresh).await
     }
 
     async fn changed(&self, seen: u64) -> Answer<u64> {
