@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_domain::job::{Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
 use longshore_domain::store::Claim;
-use longshore_domain::{EventSeq, FaultCode, Job};
+use longshore_domain::{EventSeq, FaultCode, Job, When};
 use longshore_engine::ops::{Briefing, Caller, OutputStart, Submit};
 
 use super::asking::{accepted, ask, script};
@@ -87,7 +87,7 @@ async fn jobs_that_wait_for_one_another_or_for_a_time_go_on_whoever_runs_them() 
     let (runs, other) = pair().await;
     let first = other.submit(shell("true")).await;
     let second = other.submit(Submit { after: vec![first.id.to_string()], ..shell("true") }).await;
-    let soon = other.engine.clock().now().plus(Duration::from_millis(50));
+    let soon = When::In { length: Duration::from_millis(50) };
     let third = other.submit(Submit { not_before: Some(soon), ..shell("true") }).await;
     for job in [first, second, third] {
         assert!(runs.ended(&job).await.outcome().unwrap().is_success());
