@@ -32,7 +32,7 @@ Errors of Longshore itself:
   64  invalid_argument, stale_cursor
   65  too_large
   66  job_not_found, not_found, output_expired
-  69  daemon_unreachable, already_running, listen_failed, issuer_unreachable
+  69  daemon_unreachable, node_unreachable, already_running, listen_failed, issuer_unreachable
   70  internal
   74  store_full, store_read_only, store_corrupt, store_newer, file_failed
   75  rate_limited, store_unavailable

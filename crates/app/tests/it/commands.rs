@@ -206,7 +206,7 @@ fn settings_are_shown_with_their_source() {
     for (text, word) in [
         ("capcity = 7\n", "line 1"),
         ("capacity = \"x\"\n", "line 1"),
-        ("\nlease = \"1s\"\n", "line 2"),
+        ("\nlease = \"900ms\"\n", "line 2"),
         ("listen = \"0.0.0.0:1\"\n", "listen_public"),
     ] {
         std::fs::write(home.path("config.toml"), text).unwrap();

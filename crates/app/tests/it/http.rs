@@ -68,6 +68,7 @@ fn a_job_has_exactly_these_fields() {
             "queue",
             "remaining_ms",
             "report",
+            "requires",
             "retries_max",
             "retry_of",
             "silent_ms",
