@@ -25,4 +25,4 @@ pub use job::{Job, JobState, Outcome};
 pub use label::{InvalidLabels, Labels};
 pub use node::{NewNode, NodeRecord};
 pub use scope::{Grant, Scope, Scopes};
-pub use time::Timestamp;
+pub use time::{Timestamp, When};

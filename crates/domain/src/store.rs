@@ -21,7 +21,7 @@ use crate::job::{
 };
 use crate::label::Labels;
 use crate::node::{NewNode, NodeRecord};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, When};
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]
@@ -44,8 +44,8 @@ pub struct NewJob {
     pub priority: i16,
     /// When another attempt may follow a failed one.
     pub retry: RetryPolicy,
-    /// Not before this instant.
-    pub not_before: Option<Timestamp>,
+    /// Not before this instant, or not until so long after it was accepted.
+    pub not_before: Option<When>,
     /// Jobs that must succeed first.
     pub after: Vec<JobId>,
     /// One job per intent.

@@ -38,6 +38,36 @@ impl Timestamp {
     }
 }
 
+/// An instant, or a length of time that begins when it is heard of, by whatever clock counts there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum When {
+    /// At this instant.
+    At(Timestamp),
+    /// So much later.
+    In {
+        /// How much.
+        #[serde(with = "millis", rename = "in_ms")]
+        length: Duration,
+    },
+}
+
+impl When {
+    /// The instant, heard of now.
+    pub fn at(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(instant) => instant,
+            Self::In { length } => now.plus(length),
+        }
+    }
+}
+
+impl From<Timestamp> for When {
+    fn from(instant: Timestamp) -> Self {
+        Self::At(instant)
+    }
+}
+
 /// RFC 3339 in UTC with milliseconds, e.g. `2026-11-20T14:02:10.123Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -13,6 +13,8 @@ use crate::inner::Inner;
 const ALONE: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// Who has the store alone is always the same to it.
 const ALONE_INCARNATION: &str = "alone";
+/// So long others leave alone what runs on a node that was stopped in order: an upgrade takes less.
+const AWAY_MAX: Duration = Duration::from_secs(600);
 /// Pause after the store failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -72,12 +74,16 @@ pub(crate) fn note(inner: &Inner, record: &NodeRecord) {
     }
 }
 
-/// Strikes this node off. One that does not answer any more is seen to be gone all the same.
+/// Strikes this node off, or if it leaves attempts behind keeps them for its return. One that cannot tell any more is
+/// seen to be gone all the same.
 pub(crate) async fn leave(inner: &Inner) {
     let node = &inner.settings.node;
-    if inner.peers.is_some()
-        && let Err(error) = inner.store.leave(node.id, node.incarnation.clone()).await
-    {
-        tracing::warn!(%error, "this node could not be struck off");
+    let left = match inner.has_live() {
+        _ if inner.peers.is_none() => return,
+        true => inner.store.renew(node.id, AWAY_MAX, inner.clock.now()).await.map(drop),
+        false => inner.store.leave(node.id, node.incarnation.clone()).await,
+    };
+    if let Err(error) = left {
+        tracing::warn!(%error, "the other nodes could not be told that this one stops");
     }
 }

@@ -8,8 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use longshore_domain::fault::Fault;
 use longshore_domain::job::{CommandLimits, Deadlines, OutputMode, QueueName, RetryPolicy, StateName};
-use longshore_domain::{Conversation, JobNumber, Labels, Timestamp};
-use longshore_engine::Clock;
+use longshore_domain::{Conversation, JobNumber, Labels, When};
 use longshore_engine::ops::{ListQuery, Submit};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -47,18 +46,18 @@ pub(super) async fn submit(
         body.key = Some(key.to_owned());
     }
     caller.conversation = body.conversation.as_deref().map(Conversation::new);
-    let request = to_submit(body, app.engine.clock())?;
+    let request = to_submit(body)?;
     let accepted = app.engine.submit(&caller, request).await?;
     let status = if accepted.existing { StatusCode::OK } else { StatusCode::CREATED };
     let job = app.engine.view(accepted.job).await?.into();
     Ok((status, Json(AcceptedBody { job, existing: accepted.existing })))
 }
 
-fn to_submit(body: SubmitBody, clock: &Clock) -> Result<Submit, Fault> {
+fn to_submit(body: SubmitBody) -> Result<Submit, Fault> {
     let not_before = match (&body.not_before, body.delay_ms) {
         (Some(_), Some(_)) => return Err(Fault::invalid("delay_ms", "give it or `not_before`, not both")),
-        (Some(text), None) => Some(text.parse::<Timestamp>().map_err(|problem| Fault::invalid("not_before", problem))?),
-        (None, delay) => delay.map(|delay| clock.now().plus(Duration::from_millis(delay))),
+        (Some(text), None) => Some(When::At(text.parse().map_err(|problem| Fault::invalid("not_before", problem))?)),
+        (None, delay) => delay.map(|delay| When::In { length: Duration::from_millis(delay) }),
     };
     let length = |ms: Option<u64>| ms.map(Duration::from_millis);
     let usual = CommandLimits::default();

@@ -87,7 +87,7 @@ fn a_key_in_the_header_makes_submitting_repeatable() {
     let token = format!("Bearer {}", home.token());
     let headers = [("authorization", token.as_str()), ("idempotency-key", "k")];
     let ask = |program: &str| {
-        let body = json!({ "command": [program], "cwd": "/" }).to_string();
+        let body = json!({ "command": [program], "cwd": "/", "delay_ms": 1 }).to_string();
         home.ask_with("POST", "/api/v1/jobs", &headers, body.as_bytes())
     };
     let (first, second, third) = (ask("true"), ask("true"), ask("false"));

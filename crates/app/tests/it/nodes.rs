@@ -100,6 +100,19 @@ fn output_of_a_job_is_read_through_any_node() {
 }
 
 #[test]
+fn a_copy_of_a_home_is_refused_while_its_origin_lives() {
+    let (runs, other) = pair("30s");
+    other.run(&["down"]).ok();
+    std::fs::copy(runs.path("node"), other.path("node")).unwrap();
+    let refused = other.run(&["up"]);
+    assert_eq!(refused.code, 69, "{refused:?}");
+    let words = ["error[already_running]", "`runs`", "remove the file `node`"];
+    assert!(words.iter().all(|word| refused.stderr.contains(word)), "{refused:?}");
+    std::fs::remove_file(other.path("node")).unwrap();
+    other.daemon();
+}
+
+#[test]
 fn the_door_of_nodes_lets_in_nobody_else() {
     let (runs, other) = pair("30s");
     let id = runs.submit(&["--", "echo", "secret"]);

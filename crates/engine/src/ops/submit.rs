@@ -8,7 +8,7 @@ use longshore_domain::job::{
     CommandLimits, CommandSpec, Deadlines, JobKind, JobSpec, JobState, OutputMode, QueueName, RetryPolicy, SpecProblem,
 };
 use longshore_domain::store::{ClaimedJob, IdempotencyKey, NewJob, StoreError, Submitted};
-use longshore_domain::{Job, JobId, Labels, Timestamp};
+use longshore_domain::{Job, JobId, Labels, When};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
@@ -47,8 +47,8 @@ pub struct Submit {
     pub output: OutputMode,
     /// When another attempt may follow a failed one.
     pub retry: RetryPolicy,
-    /// Not before this instant.
-    pub not_before: Option<Timestamp>,
+    /// Not before this instant, or not until so long after it was accepted.
+    pub not_before: Option<When>,
     /// Jobs that must succeed first, by id or number.
     pub after: Vec<String>,
     /// One job per intent.

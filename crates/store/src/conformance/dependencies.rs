@@ -154,7 +154,7 @@ pub async fn a_job_may_wait_for_others_and_for_its_time(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let root = scene.accept(scene.job()).await;
     let at = BEGIN.plus(Duration::from_secs(60));
-    let job = scene.accept(NewJob { not_before: Some(at), ..scene.job_after(&[&root]) }).await;
+    let job = scene.accept(NewJob { not_before: Some(at.into()), ..scene.job_after(&[&root]) }).await;
     assert_eq!(scene.store.next_due(BEGIN).await.expect("read"), None);
     assert_eq!(scene.store.promote_due(at, MANY).await.expect("done"), []);
     finish(&scene, root.id, 0).await;

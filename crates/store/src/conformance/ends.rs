@@ -41,7 +41,7 @@ pub async fn without_leave_to_retry_a_lost_attempt_ends_the_job(place: &dyn Plac
 pub async fn a_job_can_be_cancelled_in_every_state(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let later = Some(BEGIN.plus(Duration::from_secs(60)));
-    let waiting = scene.accept(NewJob { not_before: later, ..scene.job() }).await;
+    let waiting = scene.accept(NewJob { not_before: later.map(Into::into), ..scene.job() }).await;
     let queued = scene.accept(scene.job()).await;
     for job in [waiting, queued] {
         let change = scene.record(job.id, cancel()).await.expect("accepted");

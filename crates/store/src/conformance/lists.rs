@@ -21,7 +21,7 @@ async fn mixed(scene: &Scene) {
         let cancelled = scene.accept(NewJob { queue: queue("side"), ..base() }).await;
         scene.happen(cancelled.id, cancel()).await;
         scene.running(NewJob { queue: queue("side"), ..base() }).await;
-        scene.accept(NewJob { not_before: later, ..base() }).await;
+        scene.accept(NewJob { not_before: later.map(Into::into), ..base() }).await;
     }
     for _ in 0..3 {
         scene.accept(NewJob { queue: queue("side"), ..scene.job() }).await;

@@ -10,7 +10,7 @@ use longshore_domain::job::{
 };
 use longshore_domain::label::Labels;
 use longshore_domain::store::{Claim, HeldAttempt, JobFilter, NewJob, QuestionFilter};
-use longshore_domain::time::Timestamp;
+use longshore_domain::time::{Timestamp, When};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -257,7 +257,7 @@ impl Model {
             requires: labels_of(requires),
             priority,
             retry: RetryPolicy::times(retries),
-            not_before: (wait_ms > 0).then(|| now.plus(Duration::from_millis(wait_ms))),
+            not_before: (wait_ms > 0).then(|| When::In { length: Duration::from_millis(wait_ms) }),
             ..scene.job_after(&after.iter().collect::<Vec<_>>())
         };
         let room = (room > 0).then(|| scene.room(room));
@@ -291,7 +291,7 @@ impl Model {
             retry: new.retry.clone(),
             likeness: new.spec.likeness(),
             retry_of: None,
-            state: initial_state(new.not_before, after_left, now).0,
+            state: initial_state(new.not_before.map(|when| when.at(now)), after_left, now).0,
             attempt: AttemptNumber(0),
             failures: 0,
             submitted_at: now,

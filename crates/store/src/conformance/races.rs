@@ -48,7 +48,7 @@ pub async fn delayed_jobs_fire_once(place: &dyn Place) {
     let due = BEGIN.plus(Duration::from_secs(60));
     let mut jobs = vec![];
     for _ in 0..JOBS {
-        jobs.push(scene.accept(NewJob { not_before: Some(due), ..scene.job() }).await.id);
+        jobs.push(scene.accept(NewJob { not_before: Some(due.into()), ..scene.job() }).await.id);
     }
     let fired = race(&scene, |store| async move { store.promote_due(due, 7).await }).await;
     fired_once(&scene, fired, &jobs, EventKind::Due).await;

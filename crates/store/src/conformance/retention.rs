@@ -19,7 +19,7 @@ pub async fn old_jobs_come_oldest_first_without_the_pinned_and_the_unfinished(pl
     for _ in 0..4 {
         scene.ran(scene.job(), 0).await;
     }
-    scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60))), ..scene.job() }).await;
+    scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60)).into()), ..scene.job() }).await;
     let pinned = scene.store.job_by_number(longshore_domain::JobNumber(3)).await.expect("read").expect("is there");
     let pinned = scene.store.pin(pinned.id, true).await.expect("pinned");
     assert!(pinned.pinned && scene.read(pinned.id).await == pinned);
@@ -72,7 +72,8 @@ pub async fn removing_takes_all_that_belongs_to_a_job(place: &dyn Place) {
 pub async fn removing_leaves_the_unfinished_and_the_pinned_alone(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let running = scene.running(scene.job()).await;
-    let waiting = scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60))), ..scene.job() }).await;
+    let waiting =
+        scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60)).into()), ..scene.job() }).await;
     let pinned = scene.ran(scene.job(), 0).await;
     let pinned = scene.store.pin(pinned.id, true).await.expect("pinned");
     let queued = scene.accept(scene.job()).await;

@@ -10,7 +10,7 @@ use super::scene::{BEGIN, MANY, Place, Scene};
 pub async fn a_job_for_later_waits_until_its_time(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let at = BEGIN.plus(Duration::from_secs(60));
-    let job = scene.accept(NewJob { not_before: Some(at), ..scene.job() }).await;
+    let job = scene.accept(NewJob { not_before: Some(at.into()), ..scene.job() }).await;
     assert_eq!(job.state, JobState::Waiting { until: Some(at), after_left: 0 });
     let wait = scene.store.next_due(BEGIN).await.expect("read");
     assert_eq!(wait, Some(Duration::from_secs(60)));
@@ -30,7 +30,7 @@ pub async fn due_jobs_are_queued_in_the_order_of_their_times(place: &dyn Place) 
     let mut by_time = vec![];
     for seconds in [30, 10, 20, 40] {
         let at = BEGIN.plus(Duration::from_secs(seconds));
-        by_time.push((seconds, scene.accept(NewJob { not_before: Some(at), ..scene.job() }).await.id));
+        by_time.push((seconds, scene.accept(NewJob { not_before: Some(at.into()), ..scene.job() }).await.id));
     }
     by_time.sort_unstable();
     let later = BEGIN.plus(Duration::from_secs(35));
@@ -48,6 +48,6 @@ pub async fn due_jobs_are_queued_in_the_order_of_their_times(place: &dyn Place) 
 
 pub async fn a_time_that_has_passed_is_no_wait(place: &dyn Place) {
     let scene = Scene::new(place).await;
-    let job = scene.accept(NewJob { not_before: Some(BEGIN), ..scene.job() }).await;
+    let job = scene.accept(NewJob { not_before: Some(BEGIN.into()), ..scene.job() }).await;
     assert_eq!(job.state, JobState::Queued);
 }

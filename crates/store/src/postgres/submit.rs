@@ -107,7 +107,8 @@ fn accept<'d>(
 ) {
     let new = &draft.new;
     let after_left = awaited.unfinished.len() + usize::from(awaited.failed.is_some());
-    let (state, _) = initial_state(new.not_before, u32::try_from(after_left).unwrap_or(u32::MAX), now);
+    let not_before = new.not_before.map(|when| when.at(now));
+    let (state, _) = initial_state(not_before, u32::try_from(after_left).unwrap_or(u32::MAX), now);
     let job = Job {
         id: new.id,
         number,

@@ -85,7 +85,8 @@ fn find_awaited(desk: &mut Desk<'_>, after: &[JobId]) -> Attempted<Result<Awaite
 /// Writes the job and all that belongs to it; writes nothing and gives nothing if its id is taken.
 fn accept(desk: &mut Desk<'_>, draft: Draft, awaited: &Awaited, now: Timestamp) -> Attempted<Option<Job>> {
     let after_left = awaited.unfinished.len() + usize::from(awaited.failed.is_some());
-    let (state, _) = initial_state(draft.new.not_before, u32::try_from(after_left).unwrap_or(u32::MAX), now);
+    let not_before = draft.new.not_before.map(|when| when.at(now));
+    let (state, _) = initial_state(not_before, u32::try_from(after_left).unwrap_or(u32::MAX), now);
     let Draft { new, id, title, likeness, spec, retry } = draft;
     let job = Job {
         id: new.id,

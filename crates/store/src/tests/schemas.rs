@@ -34,7 +34,7 @@ fn the_list_of_migrations_is_the_folder() {
 async fn fill(scene: &Scene) {
     let root = scene.running(scene.job()).await;
     scene.accept(scene.job_after(&[&root])).await;
-    scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60))), ..scene.job() }).await;
+    scene.accept(NewJob { not_before: Some(BEGIN.plus(Duration::from_secs(60)).into()), ..scene.job() }).await;
     scene.ran(scene.job(), 0).await;
     scene.ran(scene.job(), 3).await;
     scene.ran(NewJob { retry: RetryPolicy::times(1), ..scene.job() }, 3).await;

@@ -12,7 +12,7 @@ use super::kit::{Kit, code, owner, shell};
 async fn a_waiting_job_is_cancelled_at_once() {
     let kit = Kit::new().await;
     let later = kit.engine.clock().now().plus(Duration::from_secs(3600));
-    let job = kit.submit(Submit { not_before: Some(later), ..shell("true") }).await;
+    let job = kit.submit(Submit { not_before: Some(later.into()), ..shell("true") }).await;
     let job = kit.engine.cancel(&owner(), &job.id.to_string(), Some("changed my mind".into())).await.unwrap();
     let outcome = job.outcome().unwrap();
     assert_eq!((outcome.status, outcome.message.as_deref()), (OutcomeStatus::Cancelled, Some("changed my mind")));

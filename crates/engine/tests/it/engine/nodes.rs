@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use longshore_domain::job::{Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
 use longshore_domain::store::Claim;
-use longshore_domain::{EventSeq, FaultCode, Job};
+use longshore_domain::{EventSeq, FaultCode, Job, When};
 use longshore_engine::ops::{Briefing, Caller, OutputStart, Submit};
 
 use super::asking::{accepted, ask, script};
@@ -87,7 +87,7 @@ async fn jobs_that_wait_for_one_another_or_for_a_time_go_on_whoever_runs_them() 
     let (runs, other) = pair().await;
     let first = other.submit(shell("true")).await;
     let second = other.submit(Submit { after: vec![first.id.to_string()], ..shell("true") }).await;
-    let soon = other.engine.clock().now().plus(Duration::from_millis(50));
+    let soon = When::In { length: Duration::from_millis(50) };
     let third = other.submit(Submit { not_before: Some(soon), ..shell("true") }).await;
     for job in [first, second, third] {
         assert!(runs.ended(&job).await.outcome().unwrap().is_success());
@@ -153,6 +153,13 @@ async fn output_is_read_and_followed_on_any_node_while_its_own_is_there() {
 /// Short, so that tests need not wait long for it to run out.
 const LEASE: Duration = Duration::from_secs(1);
 
+/// Has a node vanish with all that it knows; what it started goes on.
+async fn kill(kit: &Kit) {
+    kit.engine.store().close().await;
+    kit.engine.close(LIMIT).await;
+    kit.shared.as_ref().unwrap().peers.silence(kit);
+}
+
 /// One that is about to fall silent, and one that sees to what it leaves.
 async fn rescued() -> (Kit, Kit) {
     let shared = Shared::new();
@@ -165,8 +172,7 @@ async fn what_a_dead_node_ran_is_lost_and_stopped_when_it_comes_back() {
     let (mut dying, other) = rescued().await;
     let job = dying.submit(shell("echo begun; sleep 1000")).await;
     dying.speaks(&job).await;
-    dying.engine.close(LIMIT).await;
-    other.shared.as_ref().unwrap().peers.silence(&dying);
+    kill(&dying).await;
     let ended = other.ended(&job).await;
     let outcome = ended.outcome().unwrap();
     assert_eq!(outcome.reason, Some(FailReason::Lost));
@@ -179,14 +185,28 @@ async fn what_a_dead_node_ran_is_lost_and_stopped_when_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_stopped_node_runs_is_kept_for_its_return() {
+    let (mut stopped, other) = rescued().await;
+    let gate = stopped.gate("gate");
+    let job = stopped.submit(shell(format!("echo begun; {}; exit 7", gate.wait()))).await;
+    stopped.speaks(&job).await;
+    stopped.engine.close(LIMIT).await;
+    stopped.shared.as_ref().unwrap().peers.silence(&stopped);
+    let kept = other.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    assert!(kept.state.lease().unwrap().until > other.engine.clock().now().plus(100 * LEASE), "{kept:?}");
+    gate.open().await;
+    stopped.restart(|_| {}).await;
+    assert_eq!(other.ended(&job).await.outcome().unwrap().report.as_ref().unwrap().exit_code, Some(7));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_dead_node_ran_runs_again_elsewhere_if_it_may() {
     let (dying, mut other) = rescued().await;
     let retry = RetryPolicy { retries_max: 1, backoff: Duration::from_millis(5), ..RetryPolicy::default() };
     let job = dying.submit(Submit { retry, ..shell("echo begun; test $LONGSHORE_ATTEMPT = 2 || sleep 1000") }).await;
     dying.speaks(&job).await;
     other.restart(|settings| settings.node.capacity = 1).await;
-    dying.engine.close(LIMIT).await;
-    other.shared.as_ref().unwrap().peers.silence(&dying);
+    kill(&dying).await;
     let ended = other.ended(&job).await;
     assert!(ended.outcome().unwrap().is_success(), "{:?}", ended.outcome());
     assert_eq!(ended.attempt.0, 2);
@@ -220,13 +240,8 @@ async fn a_claim_that_its_node_never_heard_of_is_given_back() {
     let job = other.submit(shell("exit 7")).await;
     let (store, now) = (third.engine.store(), third.engine.clock().now());
     let nonces = vec![longshore_engine::clock::new_nonce()];
-    let claim = Claim {
-        holder: third.settings.node.id,
-        boot: "this boot".into(),
-        lease: LEASE,
-        nonces,
-        labels: longshore_domain::Labels::default(),
-    };
+    let (holder, labels) = (third.settings.node.id, third.settings.node.labels.clone());
+    let claim = Claim { holder, labels, boot: "this boot".into(), lease: LEASE, nonces };
     assert_eq!(store.claim(claim, now).await.unwrap()[0].job.id, job.id);
     let mut unaware = unaware;
     unaware.restart(|_| {}).await;

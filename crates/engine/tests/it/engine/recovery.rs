@@ -112,7 +112,7 @@ async fn waiting_jobs_and_dependents_survive() {
     let first = kit.submit(shell(format!("echo begun; {}", gate.wait()))).await;
     let second = kit.submit(Submit { after: vec![first.id.to_string()], ..shell("echo second") }).await;
     let later = kit.engine.clock().now().plus(Duration::from_millis(100));
-    let third = kit.submit(Submit { not_before: Some(later), ..shell("echo third") }).await;
+    let third = kit.submit(Submit { not_before: Some(later.into()), ..shell("echo third") }).await;
     kit.speaks(&first).await;
     kit.restart(|_| {}).await;
     gate.open().await;

@@ -130,7 +130,7 @@ async fn a_failed_attempt_is_repeated_as_often_as_allowed() {
 async fn a_job_for_later_waits_until_it_is_due() {
     let kit = Kit::new().await;
     let due = kit.engine.clock().now().plus(Duration::from_millis(60));
-    let job = kit.submit(Submit { not_before: Some(due), ..shell("true") }).await;
+    let job = kit.submit(Submit { not_before: Some(due.into()), ..shell("true") }).await;
     assert_eq!(job.state.name(), StateName::Waiting);
     assert!(kit.ended(&job).await.started_at.unwrap() >= due);
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use longshore_domain::job::{Deadlines, RetryPolicy};
-use longshore_domain::{Fault, Job, Scope};
+use longshore_domain::{Fault, Job, Scope, When};
 use longshore_engine::ops::Submit;
 
 use super::answer::Answer;
@@ -89,7 +89,7 @@ fn submit(call: &Call, arguments: &Arguments) -> Result<Submit, Fault> {
         queue: arguments.text("queue")?,
         deadlines: Deadlines { hard: arguments.seconds("deadline_s", YEAR)?, ..Deadlines::default() },
         retry: retry(arguments)?,
-        not_before: start_in.map(|length| call.engine().clock().now().plus(length)),
+        not_before: start_in.map(|length| When::In { length }),
         after: arguments.texts("after")?,
         key: arguments.text("key")?.or_else(|| call.idempotency_key.clone()).or_else(|| call.implicit_key()),
         ..Submit::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::job::{Event, JobState, Refusal};
 use longshore_domain::store::{Claim, NewJob, Store, StoreError};
-use longshore_domain::time::Timestamp;
+use longshore_domain::time::{Timestamp, When};
 
 use super::{Schema, client};
 use crate::PostgresStore;
@@ -96,7 +96,12 @@ async fn nothing_fires_early_on_a_node_that_is_an_hour_fast() {
     scene.happen(asking.id, Event::Asked { token: asking.attempt, questions }).await;
     let now = database.now().await;
     let due = Some(now.plus(MINUTE));
-    let job = other.submit(NewJob { not_before: due, ..scene.job() }, None, now.plus(HOUR)).await.unwrap().0.job;
+    let job = other
+        .submit(NewJob { not_before: due.map(Into::into), ..scene.job() }, None, now.plus(HOUR))
+        .await
+        .unwrap()
+        .0
+        .job;
     assert_eq!(job.state, JobState::Waiting { until: due, after_left: 0 });
     let fast = now.plus(HOUR);
     assert_eq!(other.promote_due(fast, MANY).await.unwrap(), []);
@@ -115,7 +120,12 @@ async fn everything_fires_in_time_on_a_node_that_is_an_hour_slow() {
     let other = database.node().await;
     let slow = || async { database.now().await.minus(HOUR) };
     let past = Some(database.now().await.minus(MINUTE));
-    let job = other.submit(NewJob { not_before: past, ..scene.job() }, None, slow().await).await.unwrap().0.job;
+    let job = other
+        .submit(NewJob { not_before: past.map(Into::into), ..scene.job() }, None, slow().await)
+        .await
+        .unwrap()
+        .0
+        .job;
     assert_eq!(job.state, JobState::Queued, "its time has come, whatever the node thinks");
     let job = other.claim(scene.room(1), slow().await).await.unwrap().remove(0).job;
     let running = other.record(job.id, started(&job), None, slow().await).await.0.unwrap().job;
@@ -123,7 +133,8 @@ async fn everything_fires_in_time_on_a_node_that_is_an_hour_slow() {
     other.record(job.id, Event::Asked { token: running.attempt, questions }, None, slow().await).await.0.unwrap();
     while other.expire_questions(slow().await, MANY).await.unwrap().is_empty() {}
     let soon = database.now().await.plus(Duration::from_millis(20));
-    let later = other.submit(NewJob { not_before: Some(soon), ..scene.job() }, None, slow().await).await.unwrap().0.job;
+    let later =
+        other.submit(NewJob { not_before: Some(soon.into()), ..scene.job() }, None, slow().await).await.unwrap().0.job;
     loop {
         let fired = other.promote_due(slow().await, MANY).await.unwrap();
         if let [change] = &fired[..] {
@@ -131,5 +142,18 @@ async fn everything_fires_in_time_on_a_node_that_is_an_hour_slow() {
             assert!(change.job.changed_at >= soon, "fired early");
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_delay_is_as_long_on_a_node_whose_clock_is_wrong() {
+    let (database, scene) = Database::new().await;
+    let now = database.now().await;
+    for wrong in [now.plus(HOUR), now.minus(HOUR)] {
+        let before = database.now().await;
+        let new = NewJob { not_before: Some(When::In { length: MINUTE }), ..scene.job() };
+        let job = scene.store.submit(new, None, wrong).await.unwrap().0.job;
+        let due = job.state.due_at().unwrap();
+        assert!((before.plus(MINUTE)..=database.now().await.plus(MINUTE)).contains(&due), "{due}");
     }
 }
