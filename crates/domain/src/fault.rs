@@ -50,6 +50,8 @@ pub enum FaultCode {
     StoreNewer,
     /// The store is shut or in use by another process.
     StoreUnavailable,
+    /// Another node, which alone has what was asked for, does not answer.
+    NodeUnreachable,
     /// No daemon answers.
     DaemonUnreachable,
     /// Another daemon already serves this home.
@@ -66,7 +68,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::InvalidArgument,
         Self::TooLarge,
         Self::JobNotFound,
@@ -88,6 +90,7 @@ impl FaultCode {
         Self::StoreCorrupt,
         Self::StoreNewer,
         Self::StoreUnavailable,
+        Self::NodeUnreachable,
         Self::DaemonUnreachable,
         Self::AlreadyRunning,
         Self::ListenFailed,
@@ -140,6 +143,7 @@ impl FaultCode {
             Self::StoreCorrupt => ("store_corrupt", 500, 74, false),
             Self::StoreNewer => ("store_newer", 500, 74, false),
             Self::StoreUnavailable => ("store_unavailable", 503, 75, true),
+            Self::NodeUnreachable => ("node_unreachable", 503, 69, true),
             Self::DaemonUnreachable => ("daemon_unreachable", 503, 69, true),
             Self::AlreadyRunning => ("already_running", 409, 69, false),
             Self::ListenFailed => ("listen_failed", 503, 69, true),

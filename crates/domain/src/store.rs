@@ -197,7 +197,7 @@ pub struct StoreFacts {
     pub location: String,
     /// Version of the schema.
     pub schema: u32,
-    /// What a durable commit waits for, e.g. `wal, synchronous=full`.
+    /// What a durable commit waits for, e.g. `wal, durability=full`.
     pub durability: String,
     /// Size on disk, where known.
     pub bytes: Option<u64>,

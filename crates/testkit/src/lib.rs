@@ -1,9 +1,11 @@
 //! Development only: what the tests of several crates share, the checks of MCP servers ([`pack`], binary `mcp_pack`)
-//! and of whole histories ([`history`]), and the crash test (binary `crash`). The workspace's own rules are held by
+//! and of whole histories ([`history`]), the crash test (binary `crash`) and that of several nodes (`cluster`). The
+//! workspace's own rules are held by
 //! `tests/rules.rs`.
 
 pub mod history;
 pub mod pack;
+pub mod postgres;
 mod shims;
 
 pub use shims::ShimsEnd;

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod doctor;
 mod down;
+mod drain;
 mod exit;
 mod follow;
 mod gc;
@@ -13,6 +14,7 @@ mod job_text;
 mod logs;
 mod ls;
 mod mcp;
+mod nodes;
 mod pin;
 mod result;
 mod retry;
@@ -47,7 +49,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Ls(ls::Args),
     Show(show::Args),
     Logs(logs::Args),
@@ -60,6 +62,8 @@ enum Command {
     Pin(pin::Args),
     Unpin(pin::Args),
     Gc(gc::Args),
+    Nodes(nodes::Args),
+    Drain(drain::Args),
     Up(up::Args),
     Down(down::Args),
     Serve(serve::Args),
@@ -115,7 +119,7 @@ fn dispatch(command: Command) -> Outcome {
     let home = Home::find()?;
     let client = || Client::connect(&home);
     match command {
-        Command::Run(args) => run::run(args, &home),
+        Command::Run(args) => run::run(*args, &home),
         Command::Ls(args) => ls::run(&args, &client()?),
         Command::Show(args) => show::run(&args, &client()?),
         Command::Logs(args) => logs::run(&args, &client()?),
@@ -128,6 +132,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Pin(args) => pin::run(&args, &client()?, true),
         Command::Unpin(args) => pin::run(&args, &client()?, false),
         Command::Gc(args) => gc::run(&args, &client()?),
+        Command::Nodes(args) => nodes::run(&args, &client()?),
+        Command::Drain(args) => drain::run(&args, &client()?),
         Command::Up(args) => up::run(&args, &home),
         Command::Down(args) => down::run(&args, &home),
         Command::Serve(args) => serve::run(args, &home),

@@ -4,20 +4,24 @@ mod doors;
 mod settings;
 mod telemetry;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::Uri;
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_engine::{Clock, Engine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::config::Config;
+use crate::config::{Config, StoreAt};
 use crate::daemon::info::DaemonInfo;
 use crate::daemon::{announce, lock};
-use crate::home::Home;
+use crate::home::{Home, random_bytes};
 use crate::http::{App, Facts, Shared};
+use crate::peers::{Lines, PeerKey};
+use crate::store;
 use doors::Doors;
 
 /// Threads that drive requests and loops; none of them blocks for long.
@@ -32,6 +36,11 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 const GC_EVERY: Duration = Duration::from_secs(86_400);
 /// The first removal comes this long after the start, when whoever started us has had its answer.
 const GC_FIRST: Duration = Duration::from_secs(60);
+
+/// Name of the secret by which the nodes of a store know one another.
+const PEERS_SECRET: &str = "peers";
+/// Name of the secret that signs what clients carry between requests.
+const SESSION_SECRET: &str = "session";
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +89,9 @@ fn hold_and_serve(home: &Home, config: Config, detached: bool) -> Result<End, Fa
 async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault> {
     let mut stop = StopSignals::listen()?;
     let doors = Doors::bind(home, &config).await?;
-    let engine = open_engine(home, &config).await?;
+    let (engine, keys) = open_engine(home, &config, doors.address()).await?;
     let info = DaemonInfo::of_this_process(doors.address());
-    let app = make_app(home, config, &engine, &info)?;
+    let app = make_app(home, config, &engine, keys, &info)?;
     info.write(home)?;
     if detached {
         announce::tell(Ok(()));
@@ -97,14 +106,30 @@ async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault
     Ok(end)
 }
 
-async fn open_engine(home: &Home, config: &Config) -> Result<Engine, Fault> {
-    let clock = Clock::system();
-    let settings = settings::engine(home, config, &clock)?;
-    let store = settings::open_store(home, config)?;
-    Engine::open(Arc::new(store), clock, settings).await
+/// What signs, for this process alone or for all nodes of its store.
+struct Keys {
+    /// What clients carry for us between requests: of whatever node they come back to.
+    session: [u8; 32],
+    /// The requests of nodes to one another, if there can be others.
+    peers: Option<PeerKey>,
 }
 
-fn make_app(home: &Home, config: Config, engine: &Engine, info: &DaemonInfo) -> Result<App, Fault> {
+async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Keys), Fault> {
+    let clock = Clock::system();
+    let settings = settings::engine(home, config, &clock, listen)?;
+    let store = store::open(home, config).await?;
+    if let StoreAt::Home = config.store {
+        let keys = Keys { session: home.session_key()?, peers: None };
+        return Ok((Engine::open(store, clock, settings).await?, keys));
+    }
+    let session = store.secret(SESSION_SECRET.into(), random_bytes()).await?;
+    let peers = PeerKey::new(store.secret(PEERS_SECRET.into(), random_bytes()).await?);
+    let lines = Lines::new(Arc::clone(&store), clock.clone(), peers.clone());
+    let engine = Engine::open_among(Arc::new(lines), store, clock, settings).await?;
+    Ok((engine, Keys { session, peers: Some(peers) }))
+}
+
+fn make_app(home: &Home, config: Config, engine: &Engine, keys: Keys, info: &DaemonInfo) -> Result<App, Fault> {
     let facts = Facts {
         listen: info.listen,
         home: home.root().display().to_string(),
@@ -112,13 +137,21 @@ fn make_app(home: &Home, config: Config, engine: &Engine, info: &DaemonInfo) -> 
         started: Instant::now(),
     };
     Ok(App::new(Shared {
-        mcp: settings::mcp(home, &config, engine)?,
+        mcp: settings::mcp(&config, engine, keys.session),
         engine: engine.clone(),
         access: Access::open(home, &config.limits, config.oauth)?,
-        hosts: config.hosts,
+        hosts: own_names(config.hosts, engine),
+        peer_key: keys.peers,
         facts,
         stopping: CancellationToken::new(),
     }))
+}
+
+/// The host names that are configured, and the one by which other nodes call this one.
+fn own_names(mut hosts: Vec<String>, engine: &Engine) -> Vec<String> {
+    let address = engine.settings().node.address.as_ref().and_then(|address| address.parse::<Uri>().ok());
+    hosts.extend(address.and_then(|address| Some(address.host()?.trim_matches(['[', ']']).to_owned())));
+    hosts
 }
 
 /// Waits for a request to stop, then takes no new work, ends the requests under way, and shuts the store.

@@ -36,6 +36,9 @@ pub struct Submit {
     pub queue: Option<String>,
     /// Higher runs first.
     pub priority: i16,
+    /// What the node that runs it must have. What requires nothing is asked for as it always was.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub requires: Labels,
     /// How long it may run.
     pub deadlines: Deadlines,
     /// What it may use.
@@ -172,7 +175,7 @@ impl Engine {
             name: request.name,
             spec: JobSpec::Command(spec),
             queue: request.queue.map(QueueName::try_from).transpose().map_err(spec_problem)?.unwrap_or_default(),
-            requires: Labels::default(),
+            requires: request.requires,
             priority: request.priority,
             retry: request.retry,
             not_before: request.not_before,
@@ -205,7 +208,7 @@ fn difference(before: &JobSpec, asked: &JobSpec) -> String {
     ];
     let names: Vec<&str> = pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
     match names.is_empty() {
-        true => "differs in its name, environment, queue, priority, retries, time or dependencies".into(),
+        true => "differs in its name, environment, queue, priority, labels, retries, time or dependencies".into(),
         false => format!("another {}", names.join(", ")),
     }
 }

@@ -105,6 +105,18 @@ impl PostgresStore {
         Ok(Self { doors, ended, mark: seen })
     }
 
+    /// What is found at the place, for people, without changing anything there.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`], but nothing is waited for.
+    pub async fn look(options: &PostgresOptions) -> Result<String, StoreError> {
+        let found = async {
+            let session = connector(options)?.connect_to_any_schema().await?;
+            migrations::look(&session, &options.schema).await
+        };
+        found.await.map_err(|trouble| failed("look at the database", trouble))
+    }
+
     fn doors(&self) -> Result<Doors, StoreError> {
         self.doors.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)
     }
