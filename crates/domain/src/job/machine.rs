@@ -388,7 +388,9 @@ fn stop(job: &Job, lease: &Lease, run: Option<Run>, why: StopReason) -> Step {
 
 /// The end of the attempt was seen. If it had been ordered, what really happened wins when it came first.
 fn ended(job: &Job, report: AttemptReport, now: Timestamp) -> Step {
-    let started_at = job.started_at.or(report.spawn_error.is_none().then_some(report.started_at));
+    // By the clock of its node, which need not be the one that counts here.
+    let began = report.started_at.max(job.submitted_at).min(now);
+    let started_at = job.started_at.or(report.spawn_error.is_none().then_some(began));
     let step = match &job.state {
         JobState::Stopping { why: StopReason::Cancelled { reason }, .. } => {
             let outcome = match report.stopped {

@@ -306,6 +306,18 @@ fn a_holder_whose_lease_ran_out_reports_until_it_is_given_up() {
 }
 
 #[test]
+fn a_job_starts_after_it_was_submitted_and_before_it_ends_whatever_its_node_says() {
+    let claimed = job(JobState::Claimed { lease: lease(1) }, 1);
+    let now = NOW.plus(Duration::from_secs(9));
+    let (hour, between) = (Duration::from_secs(3600), NOW.plus(Duration::from_secs(3)));
+    for (said, kept) in [(NOW.minus(hour), NOW), (between, between), (NOW.plus(hour), now)] {
+        let report = AttemptReport { started_at: said, ..report(0) };
+        let step = apply(&claimed, Event::Ended { token: AttemptNumber(1), report }, now).expect("the holder reports");
+        assert_eq!(step.started_at, Some(kept));
+    }
+}
+
+#[test]
 fn the_open_questions_of_a_job_are_bounded() {
     let mut job = job(JobState::Running { lease: lease(1), run: run() }, 1);
     let asked = |numbers: std::ops::Range<u128>| Event::Asked {

@@ -9,7 +9,7 @@ use longshore_domain::id::EventSeq;
 use longshore_domain::job::EventRecord;
 use longshore_domain::store::{Claim, NewJob, Store, StoreError};
 
-use super::{Schema, terminate_all};
+use super::{Schema, client, terminate_all};
 use crate::conformance::Place;
 use crate::conformance::scene::{MANY, Scene, ended, node, queue, started};
 
@@ -142,4 +142,34 @@ async fn a_node_that_could_not_hear_looks_once_it_can_again() {
         scene.accept(scene.job()).await;
         mark = other.changed(mark).await.unwrap();
     }
+}
+
+/// What a program that knows the first step of the schema alone writes when it accepts a job, and where it looks for
+/// those that are ready.
+const OLDER_SUBMIT: &str = "INSERT INTO job (number, id, principal_class, principal_name, conversation, kind, name, title, \
+     retry, likeness, retry_of, submitted_at, spec) SELECT nextval('job_number'), $1, principal_class, principal_name, \
+     conversation, kind, name, title, retry, likeness, retry_of, submitted_at, spec FROM job WHERE id = $2";
+const OLDER_STANDING: &str = "INSERT INTO standing (job, version, state, phase, content, attempt, failures, holder, \
+     started_at, changed_at, due_at, finished_at, outcome, pinned, output_expired, queue, priority) \
+     SELECT (SELECT number FROM job WHERE id = $1), version, state, 'queued', content, attempt, failures, holder, \
+     started_at, changed_at, due_at, finished_at, outcome, pinned, output_expired, queue, priority \
+     FROM standing AS s JOIN job AS j ON j.number = s.job WHERE j.id = $2";
+const OLDER_READY: &str = "SELECT j.id FROM standing AS s JOIN job AS j ON j.number = s.job WHERE s.phase = 'queued'";
+
+#[tokio::test]
+async fn an_older_program_goes_on_beside_this_one_and_never_takes_what_it_may_not_run() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let plain = scene.accept(scene.job()).await;
+    let labelled = scene.accept(NewJob { requires: "gpu".parse().unwrap(), ..scene.job() }).await;
+    let older = client(&schema).await;
+    let id = scene.job().id;
+    for sql in [OLDER_SUBMIT, OLDER_STANDING] {
+        assert_eq!(older.execute(sql, &[&id.to_string(), &plain.id.to_string()]).await.unwrap(), 1);
+    }
+    let seen: HashSet<String> = older.query(OLDER_READY, &[]).await.unwrap().iter().map(|row| row.get(0)).collect();
+    assert_eq!(seen, [plain.id.to_string(), id.to_string()].into());
+    assert_eq!(scene.take_ids(9).await, [plain.id, id]);
+    let room = Claim { labels: labelled.requires.clone(), ..scene.room(9) };
+    assert_eq!(scene.store.claim(room, scene.now()).await.unwrap()[0].job.id, labelled.id);
 }
