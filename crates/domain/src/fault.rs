@@ -50,6 +50,10 @@ pub enum FaultCode {
     StoreNewer,
     /// The store is shut or in use by another process.
     StoreUnavailable,
+    /// Whoever keeps artifacts cannot be reached, or does not let us in.
+    ArtifactsUnavailable,
+    /// An artifact is not there any more, or is not what was kept.
+    ArtifactDamaged,
     /// No daemon answers.
     DaemonUnreachable,
     /// Another daemon already serves this home.
@@ -66,7 +70,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::InvalidArgument,
         Self::TooLarge,
         Self::JobNotFound,
@@ -88,6 +92,8 @@ impl FaultCode {
         Self::StoreCorrupt,
         Self::StoreNewer,
         Self::StoreUnavailable,
+        Self::ArtifactsUnavailable,
+        Self::ArtifactDamaged,
         Self::DaemonUnreachable,
         Self::AlreadyRunning,
         Self::ListenFailed,
@@ -140,6 +146,8 @@ impl FaultCode {
             Self::StoreCorrupt => ("store_corrupt", 500, 74, false),
             Self::StoreNewer => ("store_newer", 500, 74, false),
             Self::StoreUnavailable => ("store_unavailable", 503, 75, true),
+            Self::ArtifactsUnavailable => ("artifacts_unavailable", 503, 75, true),
+            Self::ArtifactDamaged => ("artifact_damaged", 500, 74, false),
             Self::DaemonUnreachable => ("daemon_unreachable", 503, 69, true),
             Self::AlreadyRunning => ("already_running", 409, 69, false),
             Self::ListenFailed => ("listen_failed", 503, 69, true),

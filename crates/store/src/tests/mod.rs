@@ -1,5 +1,6 @@
 //! The suite over each driver, and what only a database file, or only a server, can suffer.
 
+mod artifacts;
 mod damage;
 mod plans;
 mod postgres;
