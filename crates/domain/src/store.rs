@@ -4,6 +4,8 @@
 //! by [`apply`](crate::job::apply), and its event is written in the same transaction. Dropping a future does not
 //! undo a write that the store has taken on: look before trying again.
 
+mod artifacts;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -17,6 +19,8 @@ use crate::job::{
     Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, Question, QueueName, Refusal, RetryPolicy, StateName,
 };
 use crate::time::Timestamp;
+
+pub use artifacts::{ArtifactRecords, Keep};
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]
@@ -248,7 +252,7 @@ pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A place where jobs are kept. Two drivers fulfil it and pass one suite.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// Accepts a job, or finds the one that its key already names. With `claim`, ready jobs (this one or others
     /// before it in line) are taken in the same transaction.
     ///
@@ -353,13 +357,13 @@ pub trait Store: Send + Sync + 'static {
     /// first.
     async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
-    /// Notes that the output of these jobs is gone.
+    /// Notes that the output of these jobs is gone; the artifacts that it was kept in are no longer theirs.
     async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError>;
 
     /// Up to `limit` finished jobs that ended before `before` and are not pinned, oldest first.
     async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
-    /// Removes finished jobs with their history, spec, questions and key; returns how many. Left alone are unfinished
+    /// Removes finished jobs with their history, spec, questions, key and artifacts; returns how many. Left alone are unfinished
     /// jobs, pinned ones, and those whose dependents have not been told yet.
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError>;
 

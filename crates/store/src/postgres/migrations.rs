@@ -17,11 +17,24 @@ pub(crate) struct Migration {
 }
 
 /// Every step.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    name: "0001_jobs.sql",
-    sql: include_str!("../../migrations/postgres/0001_jobs.sql"),
-    compatible_from: 1,
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "0001_jobs.sql",
+        sql: include_str!("../../migrations/postgres/0001_jobs.sql"),
+        compatible_from: 1,
+    },
+    Migration {
+        name: "0002_leases.sql",
+        sql: include_str!("../../migrations/postgres/0002_leases.sql"),
+        compatible_from: 1,
+    },
+    // An older program would not take the artifacts of a job away with it.
+    Migration {
+        name: "0003_artifacts.sql",
+        sql: include_str!("../../migrations/postgres/0003_artifacts.sql"),
+        compatible_from: 3,
+    },
+];
 
 /// The newest schema version that this build knows.
 pub(crate) const SCHEMA_NEWEST: u32 = MIGRATIONS.len() as u32;

@@ -7,6 +7,7 @@
 mod address;
 mod announced;
 mod arrays;
+mod artifacts;
 pub(crate) mod batch;
 mod desk;
 mod errors;

@@ -4,6 +4,7 @@
 //! transaction, and answers once that is durable. Other threads read beside it. Nothing runs while nobody asks.
 
 pub(crate) mod announced;
+pub(crate) mod artifacts;
 mod cache;
 mod claim;
 mod desk;
