@@ -3,6 +3,9 @@
 //! Every verb that writes is one transaction that is durable before the future resolves. A job's row changes only
 //! by [`apply`](crate::job::apply), and its event is written in the same transaction. Dropping a future does not
 //! undo a write that the store has taken on: look before trying again.
+//!
+//! Time is the store's: one that many nodes share goes by the clock of its database, so that no node's own clock can
+//! take a live lease or fire a timer early. `now` is the caller's clock, and counts where the store has none of its own.
 
 mod artifacts;
 
@@ -14,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Conversation, Principal};
 use crate::fault::{Fault, FaultCode};
-use crate::id::{EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
+use crate::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
 use crate::job::{
     Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, Question, QueueName, Refusal, RetryPolicy, StateName,
 };
@@ -76,8 +79,8 @@ pub struct Claim {
     pub holder: NodeId,
     /// The boot of the holder's machine.
     pub boot: String,
-    /// End of the new leases.
-    pub until: Timestamp,
+    /// How long the new leases last.
+    pub lease: Duration,
     /// A secret for each attempt; their number is the most that is taken.
     pub nonces: Vec<Nonce>,
 }
@@ -89,6 +92,15 @@ pub struct ClaimedJob {
     pub job: Job,
     /// What to run.
     pub spec: JobSpec,
+}
+
+/// An attempt that somebody holds the lease of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeldAttempt {
+    /// The job.
+    pub job: JobId,
+    /// The attempt, which is the token of the lease.
+    pub attempt: AttemptNumber,
 }
 
 /// A change that is durable: the job after it, and what is to be done now.
@@ -286,14 +298,22 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
         now: Timestamp,
     ) -> (Result<Change, StoreError>, Vec<ClaimedJob>);
 
-    /// Extends every lease of `holder` that is still live to `until`; returns how many.
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError>;
+    /// Has every lease that `holder` still holds last at least `lease` from now on; answers with their attempts. One
+    /// that it misses there it has lost.
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<HeldAttempt>, StoreError>;
+
+    /// Up to `limit` jobs whose leases have run out, the earliest first, whoever holds them. They stay live until
+    /// somebody records [`Event::Expired`]; their holders may still report or renew before that.
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
+
+    /// How long until the next lease runs out.
+    async fn next_expiry(&self, now: Timestamp) -> Result<Option<Duration>, StoreError>;
 
     /// Queues up to `limit` waiting jobs whose time has come.
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
 
-    /// The next instant at which a waiting job falls due.
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// How long until the next waiting job falls due.
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, StoreError>;
 
     /// Tells up to `limit` dependents of finished jobs; call again until nothing comes back.
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
@@ -301,8 +321,8 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// Lets up to `limit` questions run out whose deadline has passed.
     async fn expire_questions(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError>;
 
-    /// The next deadline of an open question.
-    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError>;
+    /// How long until the next deadline of an open question.
+    async fn next_question_deadline(&self, now: Timestamp) -> Result<Option<Duration>, StoreError>;
 
     /// All questions of a job, open and closed, in the order of asking.
     async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError>;
@@ -433,6 +453,9 @@ fn refused(refusal: Refusal) -> Fault {
         Refusal::LeaseLost { .. } => {
             Fault::new(FaultCode::LeaseLost, message).next("stop the work of this attempt and report nothing more")
         }
+        Refusal::LeaseLive { .. } => Fault::new(FaultCode::StateConflict, message)
+            .why("a live lease is nobody's but its holder's")
+            .next("wait until it has run out and try again"),
         _ => Fault::new(FaultCode::StateConflict, message),
     }
 }

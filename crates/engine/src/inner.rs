@@ -108,7 +108,7 @@ impl Inner {
         Claim {
             holder: self.settings.node,
             boot: self.settings.boot.clone(),
-            until: self.clock.now().plus(self.settings.lease),
+            lease: self.settings.lease,
             nonces: (0..count).map(|_| new_nonce()).collect(),
         }
     }

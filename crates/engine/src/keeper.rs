@@ -51,10 +51,11 @@ async fn do_due(inner: &Inner) -> Result<Option<Duration>, StoreError> {
             break;
         }
     }
-    let due = [inner.store.next_due().await?, inner.store.next_question_deadline().await?];
+    let now = inner.clock.now();
+    let due = [inner.store.next_due(now).await?, inner.store.next_question_deadline(now).await?];
     let next = due.into_iter().flatten().min();
     // One millisecond more: the timer may fire within the millisecond before.
-    Ok(next.map(|at| at.since(inner.clock.now()).min(SLEEP_MAX) + Duration::from_millis(1)))
+    Ok(next.map(|length| length.min(SLEEP_MAX) + Duration::from_millis(1)))
 }
 
 /// Tells the dependents of finished jobs.
@@ -92,7 +93,7 @@ pub(crate) async fn run_leases(inner: Arc<Inner>) {
                 () = tokio::time::sleep(inner.settings.lease / 3) => {}
             }
             let now = inner.clock.now();
-            if let Err(error) = inner.store.renew(inner.settings.node, now.plus(inner.settings.lease), now).await {
+            if let Err(error) = inner.store.renew(inner.settings.node, inner.settings.lease, now).await {
                 tracing::warn!(%error, "leases could not be renewed");
             }
         }

@@ -134,7 +134,7 @@ fn room() -> Claim {
     Claim {
         holder: NodeId::new(NOW, 1),
         boot: "2f1c3a5e-0b1d-4c2e-9f3a-6b7c8d9e0f1a".into(),
-        until: NOW.plus(Duration::from_secs(30)),
+        lease: Duration::from_secs(30),
         nonces: vec![Nonce::new(id())],
     }
 }

@@ -1,5 +1,7 @@
 //! What can happen to a job, and the line of history that each event leaves.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use super::lease::{Lease, ProcessIdentity};
@@ -8,7 +10,7 @@ use super::question::{Answer, NewQuestion};
 use super::state::StateName;
 use crate::access::Principal;
 use crate::id::{AttemptNumber, EventSeq, JobId, JobNumber, QuestionId};
-use crate::time::Timestamp;
+use crate::time::{Timestamp, millis};
 
 /// Something that happened, or that somebody asks for. Events say what is, never what should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,8 +72,9 @@ pub enum Event {
     Renewed {
         /// Token of the holder.
         token: AttemptNumber,
-        /// The new end of the lease.
-        until: Timestamp,
+        /// How long the lease lasts from now on, at least.
+        #[serde(with = "millis", rename = "lease_ms")]
+        lease: Duration,
     },
     /// The running job asks a person: all of these at once.
     Asked {
@@ -115,6 +118,15 @@ pub enum Event {
         /// What is known of it all the same.
         report: Option<AttemptReport>,
     },
+    /// The lease ran out, and its holder is given up.
+    Expired {
+        /// Token of the lease.
+        token: AttemptNumber,
+        /// What became of the holder, for people.
+        message: String,
+        /// What is known of the attempt all the same.
+        report: Option<AttemptReport>,
+    },
 }
 
 /// The name of an event, as it is written in the history.
@@ -139,11 +151,12 @@ pub enum EventKind {
     DeadlinePassed,
     Ended,
     Lost,
+    Expired,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Submitted,
         Self::Approved,
         Self::Denied,
@@ -161,6 +174,7 @@ impl EventKind {
         Self::DeadlinePassed,
         Self::Ended,
         Self::Lost,
+        Self::Expired,
     ];
 
     /// The name as it is stored and sent.
@@ -183,6 +197,7 @@ impl EventKind {
             Self::DeadlinePassed => "deadline_passed",
             Self::Ended => "ended",
             Self::Lost => "lost",
+            Self::Expired => "expired",
         }
     }
 
@@ -212,6 +227,7 @@ impl Event {
             Self::DeadlinePassed { .. } => EventKind::DeadlinePassed,
             Self::Ended { .. } => EventKind::Ended,
             Self::Lost { .. } => EventKind::Lost,
+            Self::Expired { .. } => EventKind::Expired,
         }
     }
 
@@ -228,7 +244,7 @@ impl Event {
                 Some(ids.join(" "))
             }
             Self::Answered { question, .. } | Self::Unanswered { question } => Some(question.to_string()),
-            Self::Lost { message, .. } => Some(message.clone()),
+            Self::Lost { message, .. } | Self::Expired { message, .. } => Some(message.clone()),
             Self::Ended { report, .. } => report.verdict().2,
             _ => None,
         }

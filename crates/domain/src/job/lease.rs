@@ -14,7 +14,7 @@ pub struct Lease {
     pub holder: NodeId,
     /// Fencing number: a report with another number is refused.
     pub token: AttemptNumber,
-    /// After this instant somebody else may take the job, once the end of its attempt is proved.
+    /// From this instant on others may give its holder up: the attempt counts as lost.
     pub until: Timestamp,
     /// Secret that proves processes and exit records to belong to this attempt.
     pub nonce: Nonce,

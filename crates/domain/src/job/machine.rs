@@ -8,7 +8,7 @@ use super::outcome::{AttemptReport, FailReason, Outcome, OutcomeStatus};
 use super::question::{Answer, NewQuestion, Question};
 use super::state::{JobState, StateName, StopReason};
 use super::{EventKind, Job};
-use crate::id::{AttemptNumber, QuestionId};
+use crate::id::{AttemptNumber, NodeId, QuestionId};
 use crate::time::Timestamp;
 
 /// Most questions of one job that are open at once.
@@ -70,12 +70,22 @@ pub enum Refusal {
         event: EventKind,
     },
     /// The caller's attempt does not hold the lease, or never did.
-    #[error("attempt {token} does not hold the lease; the newest attempt is {newest}")]
+    #[error("attempt {token} does not hold the lease; {}", who_holds(*newest, *holder))]
     LeaseLost {
         /// The caller's token.
         token: AttemptNumber,
         /// The newest attempt of the job.
         newest: AttemptNumber,
+        /// Who holds the lease of the newest attempt, if anybody does.
+        holder: Option<NodeId>,
+    },
+    /// The lease has not run out yet.
+    #[error("{holder} holds the lease until {until}")]
+    LeaseLive {
+        /// Who holds it.
+        holder: NodeId,
+        /// Until when.
+        until: Timestamp,
     },
     /// The question is not one that the job waits for.
     #[error("the job does not wait for this question")]
@@ -89,6 +99,13 @@ pub enum Refusal {
     /// The time has not come yet.
     #[error("not due before {0}")]
     NotDue(Timestamp),
+}
+
+fn who_holds(newest: AttemptNumber, holder: Option<NodeId>) -> String {
+    match holder {
+        Some(holder) => format!("{holder} holds that of attempt {newest}"),
+        None => format!("the newest attempt is {newest}, and nobody holds a lease"),
+    }
 }
 
 /// The state in which a job begins, and what is to be done about it.
@@ -183,7 +200,7 @@ fn decide(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
             }
             _ => not_now(),
         },
-        Event::Renewed { until, .. } => Ok(renewed(job, until)),
+        Event::Renewed { lease, .. } => Ok(renewed(job, now.plus(lease))),
         Event::Asked { token, questions } => asked(job, token, questions, now),
         Event::CancelRequested { reason, .. } => cancel_requested(job, reason, now),
         Event::DeadlinePassed { .. } => match &job.state {
@@ -195,6 +212,10 @@ fn decide(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
         },
         Event::Ended { report, .. } => Ok(ended(job, report, now)),
         Event::Lost { message, report, .. } => Ok(lost(job, message, report, now)),
+        Event::Expired { message, report, .. } => {
+            check_expired(job, now)?;
+            Ok(lost(job, message, report, now))
+        }
     }
 }
 
@@ -206,13 +227,26 @@ fn check_token(job: &Job, event: &Event) -> Result<(), Refusal> {
     | Event::Asked { token, .. }
     | Event::DeadlinePassed { token }
     | Event::Ended { token, .. }
-    | Event::Lost { token, .. }) = event
+    | Event::Lost { token, .. }
+    | Event::Expired { token, .. }) = event
     else {
         return Ok(());
     };
     match job.state.lease() {
         Some(lease) if lease.token == *token => Ok(()),
-        _ => Err(Refusal::LeaseLost { token: *token, newest: job.attempt }),
+        _ => Err(lease_lost(job, *token)),
+    }
+}
+
+fn lease_lost(job: &Job, token: AttemptNumber) -> Refusal {
+    Refusal::LeaseLost { token, newest: job.attempt, holder: job.state.lease().map(|lease| lease.holder) }
+}
+
+/// A live lease is nobody's but its holder's.
+fn check_expired(job: &Job, now: Timestamp) -> Result<(), Refusal> {
+    match job.state.lease() {
+        Some(lease) if now < lease.until => Err(Refusal::LeaseLive { holder: lease.holder, until: lease.until }),
+        _ => Ok(()),
     }
 }
 
@@ -275,7 +309,7 @@ fn dependency_succeeded(job: &Job, now: Timestamp) -> Result<Step, Refusal> {
 
 fn claimed(job: &Job, lease: Lease) -> Result<Step, Refusal> {
     if lease.token != job.attempt.next() {
-        return Err(Refusal::LeaseLost { token: lease.token, newest: job.attempt });
+        return Err(lease_lost(job, lease.token));
     }
     let attempt = lease.token;
     Ok(Step { attempt, ..stay(job, JobState::Claimed { lease }, vec![]) })

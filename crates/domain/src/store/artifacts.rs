@@ -5,6 +5,8 @@
 //! [`collected`](ArtifactRecords::collected) ends the promise. Whoever puts an object that was there already may have
 //! been overtaken by that, and [`keep`](ArtifactRecords::keep) tells him to put it again.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::StoreError;
@@ -47,11 +49,11 @@ pub trait ArtifactRecords: Send + Sync {
     /// Ends the collection of these objects: they are deleted.
     async fn collected(&self, objects: Vec<Digest>, now: Timestamp) -> Result<(), StoreError>;
 
-    /// Up to `limit` objects whose collection began before an instant and has not ended: whoever began it is gone.
+    /// Up to `limit` objects whose collection began at least `age` ago and has not ended: whoever began it is gone.
     /// From now on they are the caller's to delete.
     async fn take_over_collections(
         &self,
-        before: Timestamp,
+        age: Duration,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Digest>, StoreError>;

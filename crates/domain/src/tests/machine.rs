@@ -9,6 +9,7 @@ use crate::job::*;
 use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+const LEASE: Duration = Duration::from_secs(30);
 
 pub(super) fn job(state: JobState, attempt: u32) -> Job {
     Job {
@@ -40,7 +41,7 @@ pub(super) fn lease(token: u32) -> Lease {
     Lease {
         holder: NodeId::new(NOW, 1),
         token: AttemptNumber(token),
-        until: NOW.plus(Duration::from_secs(30)),
+        until: NOW.plus(LEASE),
         nonce: Nonce::new(1),
         boot: "boot".into(),
     }
@@ -96,6 +97,9 @@ fn states() -> Vec<(&'static str, JobState)> {
     ]
 }
 
+/// The one event of the table that happens when the lease has run out.
+const EXPIRED: &str = "expired";
+
 fn events() -> Vec<(&'static str, Event)> {
     let token = AttemptNumber(1);
     let by = Principal::owner();
@@ -103,6 +107,7 @@ fn events() -> Vec<(&'static str, Event)> {
     let overdue = AttemptReport { deadline_passed: true, stopped: false, ..stopped.clone() };
     let unspawned = AttemptReport { spawn_error: Some("no such file".into()), exit_code: None, ..report(0) };
     let lost = |token| Event::Lost { token, message: "shim gone".into(), report: None };
+    let expired = |token| Event::Expired { token, message: "node gone".into(), report: None };
     let asked = |questions| Event::Asked { token, questions };
     let started = |token| Event::Started { token, process: None, deadline_at: None };
     vec![
@@ -121,7 +126,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("given_back", Event::GivenBack { token, reason: "no room".into() }),
         ("started", started(token)),
         ("started, old token", started(AttemptNumber(0))),
-        ("renewed", Event::Renewed { token, until: NOW.plus(Duration::from_secs(60)) }),
+        ("renewed", Event::Renewed { token, lease: Duration::from_secs(60) }),
         ("asked", asked(vec![asking(2, None)])),
         ("asked, two in time", asked(vec![asking(2, None), asking(3, Some(Duration::from_secs(60)))])),
         ("asked again", asked(vec![asking(1, None)])),
@@ -138,6 +143,9 @@ fn events() -> Vec<(&'static str, Event)> {
         ("ended, old token", Event::Ended { token: AttemptNumber(0), report: report(0) }),
         ("lost", lost(token)),
         ("lost, old token", lost(AttemptNumber(0))),
+        (EXPIRED, expired(token)),
+        ("expired, lease live", expired(token)),
+        ("expired, old token", expired(AttemptNumber(0))),
     ]
 }
 
@@ -187,20 +195,28 @@ fn table() -> String {
             let attempt = if state.name() >= StateName::Claimed { 1 } else { 0 };
             let once = job(state.clone(), attempt);
             let again = Job { retry: RetryPolicy::times(1), ..once.clone() };
-            match line(&once, &event) {
+            let now = if event_name == EXPIRED { NOW.plus(LEASE) } else { NOW };
+            match line(&once, &event, now) {
                 Err(refusal) => refused.push((refusal, event_name)),
                 Ok(first) => {
                     writeln!(text, "  {event_name:<22} {first}").expect("a string takes everything");
-                    let second = line(&again, &event).expect("retries do not change what is allowed");
+                    let second = line(&again, &event, now).expect("retries do not change what is allowed");
                     if second != first {
                         writeln!(text, "  {event_name:<22} {second}  (again)").expect("a string takes everything");
                     }
                 }
             }
         }
-        for refusal in
-            ["finished", "not now", "lease lost", "other question", "already", "not due", "too many questions"]
-        {
+        for refusal in [
+            "finished",
+            "not now",
+            "lease lost",
+            "lease live",
+            "other question",
+            "already",
+            "not due",
+            "too many questions",
+        ] {
             let names: Vec<_> = refused.iter().filter(|(of, _)| *of == refusal).map(|(_, name)| *name).collect();
             if !names.is_empty() {
                 writeln!(text, "  refused ({refusal}): {}", names.join("; ")).expect("a string takes everything");
@@ -210,12 +226,13 @@ fn table() -> String {
     text
 }
 
-fn line(job: &Job, event: &Event) -> Result<String, &'static str> {
-    match apply(job, event.clone(), NOW) {
+fn line(job: &Job, event: &Event, now: Timestamp) -> Result<String, &'static str> {
+    match apply(job, event.clone(), now) {
         Ok(step) => Ok(format!("-> {:<28} {}", describe(&step.state), effects(&step)).trim_end().to_owned()),
         Err(Refusal::Finished) => Err("finished"),
         Err(Refusal::NotNow { .. }) => Err("not now"),
         Err(Refusal::LeaseLost { .. }) => Err("lease lost"),
+        Err(Refusal::LeaseLive { .. }) => Err("lease live"),
         Err(Refusal::OtherQuestion) => Err("other question"),
         Err(Refusal::Already) => Err("already"),
         Err(Refusal::NotDue(_)) => Err("not due"),
@@ -254,6 +271,36 @@ fn a_given_back_attempt_burns_its_number_but_no_retry() {
         job.advance(step, NOW);
         assert_eq!((job.attempt, job.failures), (AttemptNumber(round), 0));
     }
+}
+
+#[test]
+fn a_lease_expires_at_its_end_and_not_before() {
+    let job = job(JobState::Running { lease: lease(1), run: run() }, 1);
+    let until = NOW.plus(LEASE);
+    let expired = || Event::Expired { token: AttemptNumber(1), message: "node gone".into(), report: None };
+    let early = apply(&job, expired(), until.minus(Duration::from_millis(1)));
+    assert_eq!(early, Err(Refusal::LeaseLive { holder: lease(1).holder, until }));
+    let lost = Event::Lost { token: AttemptNumber(1), message: "node gone".into(), report: None };
+    assert_eq!(apply(&job, expired(), until), apply(&job, lost, until));
+}
+
+#[test]
+fn a_holder_whose_lease_ran_out_reports_until_it_is_given_up() {
+    let mut job = job(JobState::Running { lease: lease(1), run: run() }, 1);
+    job.retry = RetryPolicy::times(1);
+    let late = NOW.plus(LEASE * 2);
+    let ended = Event::Ended { token: AttemptNumber(1), report: report(0) };
+    assert_eq!(apply(&job, ended.clone(), late).map(|step| step.state.name()), Ok(StateName::Finished));
+    let given_up = Event::Expired { token: AttemptNumber(1), message: "node gone".into(), report: None };
+    let step = apply(&job, given_up, late).expect("it ran out");
+    job.advance(step, late);
+    let refusal = Refusal::LeaseLost { token: AttemptNumber(1), newest: AttemptNumber(1), holder: None };
+    assert_eq!(apply(&job, ended.clone(), late), Err(refusal));
+    let other = NodeId::new(NOW, 2);
+    job.state = JobState::Claimed { lease: Lease { holder: other, ..lease(2) } };
+    job.attempt = AttemptNumber(2);
+    let refusal = apply(&job, ended, late).expect_err("another holds the lease");
+    assert_eq!(refusal.to_string(), format!("attempt 1 does not hold the lease; {other} holds that of attempt 2"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Random histories against a plain model: what must hold whatever happens.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -29,7 +30,7 @@ fn event() -> impl Strategy<Value = Event> {
         (1u32..5).prop_map(|next| Event::Claimed { lease: lease(next) }),
         token().prop_map(|token| Event::GivenBack { token, reason: String::new() }),
         token().prop_map(|token| Event::Started { token, process: None, deadline_at: None }),
-        token().prop_map(|token| Event::Renewed { token, until: Timestamp::from_millis(i64::MAX) }),
+        token().prop_map(|token| Event::Renewed { token, lease: Duration::from_secs(30) }),
         (token(), asked()).prop_map(|(token, questions)| Event::Asked { token, questions }),
         some().prop_map(|question| Event::Answered { question, answer: answer("main".into()) }),
         Just(Event::CancelRequested { by: Principal::owner(), reason: None }),
@@ -39,6 +40,7 @@ fn event() -> impl Strategy<Value = Event> {
             report: AttemptReport { stopped, ..report(code) },
         }),
         token().prop_map(|token| Event::Lost { token, message: String::new(), report: None }),
+        token().prop_map(|token| Event::Expired { token, message: String::new(), report: None }),
     ]
 }
 
@@ -92,10 +94,11 @@ proptest! {
             clock = Timestamp::from_millis(clock.as_millis() + passed);
             let before = job.clone();
             let claim = matches!(event, Event::Claimed { .. });
+            let expiry = matches!(event, Event::Expired { .. });
             let token = match &event {
                 Event::Started { token, .. } | Event::Ended { token, .. } | Event::Lost { token, .. }
                 | Event::Renewed { token, .. } | Event::Asked { token, .. } | Event::GivenBack { token, .. }
-                | Event::DeadlinePassed { token } => Some(*token),
+                | Event::DeadlinePassed { token } | Event::Expired { token, .. } => Some(*token),
                 _ => None,
             };
             match apply(&job, event, clock) {
@@ -106,6 +109,10 @@ proptest! {
                     if let Some(token) = token {
                         let holder = before.state.lease().map(|lease| lease.token);
                         prop_assert_eq!(holder, Some(token), "a report without the live lease was accepted");
+                    }
+                    if expiry {
+                        let until = before.state.lease().map(|lease| lease.until);
+                        prop_assert!(until <= Some(clock), "a live lease was taken from its holder");
                     }
                     prop_assert_eq!(job.version, before.version + 1);
                     prop_assert!(job.attempt >= before.attempt, "a fencing number fell");
@@ -169,5 +176,6 @@ fn holders_are_told_apart_by_token_not_by_name() {
     let claimed = JobState::Claimed { lease: Lease { holder: node, ..lease(2) } };
     let late = Event::Ended { token: AttemptNumber(1), report: report(0) };
     let refusal = apply(&job(claimed, 2), late, Timestamp::from_millis(0));
-    assert_eq!(refusal, Err(Refusal::LeaseLost { token: AttemptNumber(1), newest: AttemptNumber(2) }));
+    let (token, newest, holder) = (AttemptNumber(1), AttemptNumber(2), Some(node));
+    assert_eq!(refusal, Err(Refusal::LeaseLost { token, newest, holder }));
 }

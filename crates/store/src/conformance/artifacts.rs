@@ -140,22 +140,23 @@ pub async fn what_may_have_been_collected_is_to_be_put_again(place: &dyn Place) 
 
 pub async fn a_collection_is_nobody_elses_until_it_is_taken_over(place: &dyn Place) {
     let scene = Scene::new(place).await;
-    let before = scene.now();
     assert_eq!(collect(&scene, &[1, 2]).await, [digest(1), digest(2)]);
     assert_eq!(collect(&scene, &[2, 3]).await, [digest(3)]);
     end(&scene, &[2]).await;
     assert_eq!(collect(&scene, &[2]).await, [digest(2)], "it was put again meanwhile");
-    let take_over = async |before, limit| {
-        let mut taken = scene.store.take_over_collections(before, limit, scene.now()).await.expect("taken over");
+    let take_over = async |age, limit| {
+        let mut taken = scene.store.take_over_collections(age, limit, scene.now()).await.expect("taken over");
         taken.sort();
         taken
     };
-    assert_eq!(take_over(before, MANY).await, []);
-    let later = scene.now();
-    assert_eq!(take_over(later, 1).await.len(), 1);
-    assert_eq!(take_over(later, MANY).await.len(), 2, "what was taken over begins anew");
+    const HOUR: Duration = Duration::from_secs(3_600);
+    assert_eq!(take_over(HOUR, MANY).await, []);
+    scene.pass(HOUR);
+    assert_eq!(take_over(HOUR, 1).await.len(), 1);
+    assert_eq!(take_over(HOUR, MANY).await.len(), 2, "what was taken over begins anew");
     end(&scene, &[1, 2, 3]).await;
-    assert_eq!(take_over(scene.now(), MANY).await, []);
+    scene.pass(HOUR);
+    assert_eq!(take_over(HOUR, MANY).await, []);
 }
 
 /// One side puts an object and gives it to a job, the other collects it, as fast as they can. Neither ever finds that a

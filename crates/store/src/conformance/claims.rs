@@ -14,13 +14,14 @@ pub async fn a_claim_takes_no_more_than_it_has_room_for(place: &dyn Place) {
     let jobs = scene.accept_many(3).await;
     assert!(scene.take(0).await.is_empty());
     let room = scene.room(2);
-    let taken = scene.store.claim(room.clone(), scene.now()).await.expect("answered");
+    let now = scene.now();
+    let taken = scene.store.claim(room.clone(), now).await.expect("answered");
     assert_eq!(taken.len(), 2);
     for ((taken, job), nonce) in taken.iter().zip(&jobs).zip(&room.nonces) {
         let lease = Lease {
             holder: room.holder,
             token: AttemptNumber(1),
-            until: room.until,
+            until: now.plus(room.lease),
             nonce: *nonce,
             boot: room.boot.clone(),
         };

@@ -8,12 +8,12 @@ use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Qu
 use longshore_domain::job::{
     AttemptReport, Effect, Event, Job, Lease, Question, QueueName, RetryPolicy, apply, initial_state,
 };
-use longshore_domain::store::{Claim, JobFilter, NewJob, QuestionFilter};
+use longshore_domain::store::{Claim, HeldAttempt, JobFilter, NewJob, QuestionFilter};
 use longshore_domain::time::Timestamp;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::scene::{MANY, Place, Scene, answered, cancel, lost, node, queue, report};
+use super::scene::{LEASE, MANY, Place, Scene, answered, cancel, expired, lost, node, queue, report};
 
 const CASES: u32 = 48;
 const VERBS_MAX: usize = 60;
@@ -28,6 +28,7 @@ enum Verb {
     Claim { slots: usize, holder: u128 },
     Report { pick: usize, what: Report, stale: bool, room: usize },
     Renew { holder: u128 },
+    GiveUp { limit: usize },
     PromoteDue { limit: usize },
     Expire { limit: usize },
     Settle { limit: usize },
@@ -44,6 +45,7 @@ enum Report {
     Start,
     End { exit_code: i32, stopped: bool },
     Lose,
+    Expire,
     GiveBack,
     Cancel,
     Due,
@@ -63,6 +65,7 @@ fn verb() -> impl Strategy<Value = Verb> {
         12 => (pick.clone(), what(), prop::bool::weighted(0.1), 0..2usize)
             .prop_map(|(pick, what, stale, room)| Verb::Report { pick, what, stale, room }),
         1 => (1..3u128).prop_map(|holder| Verb::Renew { holder }),
+        2 => (0..4usize).prop_map(|limit| Verb::GiveUp { limit }),
         2 => (0..4usize).prop_map(|limit| Verb::PromoteDue { limit }),
         1 => (0..4usize).prop_map(|limit| Verb::Expire { limit }),
         3 => (0..4usize).prop_map(|limit| Verb::Settle { limit }),
@@ -71,7 +74,7 @@ fn verb() -> impl Strategy<Value = Verb> {
         1 => pick.prop_map(|pick| Verb::OutputExpired { pick }),
         1 => prop::collection::vec(0..1000usize, 0..4).prop_map(|picks| Verb::Remove { picks }),
         1 => Just(Verb::Reopen),
-        2 => (1..3000u64).prop_map(|ms| Verb::Pass { ms }),
+        2 => prop_oneof![4 => 1..3000u64, 1 => 20_000..40_000u64].prop_map(|ms| Verb::Pass { ms }),
     ]
 }
 
@@ -80,6 +83,7 @@ fn what() -> impl Strategy<Value = Report> {
         4 => Just(Report::Start),
         5 => (0..2i32, prop::bool::weighted(0.2)).prop_map(|(exit_code, stopped)| Report::End { exit_code, stopped }),
         1 => Just(Report::Lose),
+        2 => Just(Report::Expire),
         1 => Just(Report::GiveBack),
         2 => Just(Report::Cancel),
         1 => Just(Report::Due),
@@ -166,6 +170,7 @@ impl Model {
                 }
             }
             Verb::Renew { holder } => self.renew(scene, node(holder), now).await,
+            Verb::GiveUp { limit } => self.give_up(scene, limit, now).await,
             Verb::PromoteDue { limit } => {
                 let mut due: Vec<_> =
                     self.jobs.values().filter_map(|job| Some((job.state.due_at()?, job.number))).collect();
@@ -305,7 +310,8 @@ impl Model {
         for nonce in &room.nonces {
             let Some(number) = self.first_ready() else { break };
             let token = self.jobs[&number].attempt.next();
-            let lease = Lease { holder: room.holder, token, until: room.until, nonce: *nonce, boot: room.boot.clone() };
+            let until = now.plus(room.lease);
+            let lease = Lease { holder: room.holder, token, until, nonce: *nonce, boot: room.boot.clone() };
             let (job, _) = self.happen(number, Event::Claimed { lease }, now).expect("it is ready");
             expected.push(job);
         }
@@ -322,14 +328,41 @@ impl Model {
     }
 
     async fn renew(&mut self, scene: &Scene, holder: NodeId, now: Timestamp) {
-        let until = now.plus(Duration::from_secs(60));
+        let lease = LEASE * 2;
         let held = self.jobs.values().filter_map(|job| {
-            job.state.lease().filter(|lease| lease.holder == holder).map(|lease| (job.number, lease.token))
+            let token = job.state.lease().filter(|lease| lease.holder == holder)?.token;
+            Some((job.number, HeldAttempt { job: job.id, attempt: token }))
         });
-        let held: Vec<_> = held.collect();
-        assert_eq!(scene.store.renew(holder, until, now).await.expect("renewed"), held.len() as u64);
-        for (number, token) in held {
-            self.happen(number, Event::Renewed { token, until }, now).expect("the lease is live");
+        let held: BTreeMap<_, _> = held.collect();
+        let mut renewed = scene.store.renew(holder, lease, now).await.expect("renewed");
+        renewed.sort_unstable();
+        let mut expected: Vec<_> = held.values().copied().collect();
+        expected.sort_unstable();
+        assert_eq!(renewed, expected);
+        for (number, HeldAttempt { attempt: token, .. }) in held {
+            self.happen(number, Event::Renewed { token, lease }, now).expect("the lease is live");
+        }
+    }
+
+    /// Ends of leases, the earliest first.
+    fn expiries(&self) -> Vec<(Timestamp, JobNumber)> {
+        let ends = self.jobs.values().filter_map(|job| Some((job.state.lease()?.until, job.number)));
+        let mut ends: Vec<_> = ends.collect();
+        ends.sort_unstable();
+        ends
+    }
+
+    /// Gives up holders whose leases have run out.
+    async fn give_up(&mut self, scene: &Scene, limit: usize, now: Timestamp) {
+        let out = self.expiries().into_iter().filter(|(until, _)| *until <= now).map(|(_, number)| number);
+        let out: Vec<_> = out.take(limit).collect();
+        let found = scene.store.expired(now, limit).await.expect("read");
+        assert_eq!(found.iter().map(|job| job.number).collect::<Vec<_>>(), out);
+        for job in found {
+            let event = expired(job.attempt);
+            let expected = self.happen(job.number, event.clone(), now).expect("its lease has run out");
+            let change = scene.store.record(job.id, event, None, now).await.0.expect("its lease has run out");
+            assert_eq!((change.job, change.effects), expected);
         }
     }
 
@@ -405,8 +438,11 @@ impl Model {
     async fn compare(&self, scene: &Scene) {
         let found = scene.store.jobs(JobFilter::default(), MANY).await.expect("read");
         assert_eq!(found, self.jobs.values().rev().cloned().collect::<Vec<_>>());
+        let (now, store) = (scene.now(), &scene.store);
         let due = self.jobs.values().filter_map(|job| job.state.due_at()).min();
-        assert_eq!(scene.store.next_due().await.expect("read"), due);
+        assert_eq!(store.next_due(now).await.expect("read"), due.map(|at| at.since(now)));
+        let expiry = self.expiries().first().map(|(until, _)| until.since(now));
+        assert_eq!(store.next_expiry(now).await.expect("read"), expiry);
         let mut lines = BTreeMap::new();
         for line in scene.store.events(EventSeq(0), None, MANY).await.expect("read") {
             *lines.entry(line.job).or_default() += 1;
@@ -432,7 +468,9 @@ impl Model {
         let found = scene.store.open_questions(QuestionFilter::default(), MANY).await.expect("read");
         assert_eq!(found.len(), self.questions.values().filter(open).count());
         let next = self.questions.values().filter(open).filter_map(|question| question.deadline_at).min();
-        assert_eq!(scene.store.next_question_deadline().await.expect("read"), next);
+        let now = scene.now();
+        let wait = scene.store.next_question_deadline(now).await.expect("read");
+        assert_eq!(wait, next.map(|at| at.since(now)));
     }
 }
 
@@ -444,6 +482,7 @@ fn event(scene: &Scene, job: &Job, what: Report, stale: bool) -> Event {
             Event::Ended { token, report: AttemptReport { stopped, ..report(exit_code) } }
         }
         Report::Lose => lost(token),
+        Report::Expire => expired(token),
         Report::GiveBack => Event::GivenBack { token, reason: "no room".into() },
         Report::Cancel => cancel(),
         Report::Due => Event::Due,

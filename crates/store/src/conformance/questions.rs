@@ -232,12 +232,14 @@ pub async fn questions_run_out_at_their_deadlines(place: &dyn Place) {
     let event = Event::Asked { token: job.attempt, questions };
     scene.store.record(job.id, event, None, asked_at).await.0.expect("accepted");
     let after = |seconds| asked_at.plus(Duration::from_secs(seconds));
-    let next = async || scene.store.next_question_deadline().await.expect("read");
-    assert_eq!(next().await, Some(after(10)));
+    let next = async || scene.store.next_question_deadline(asked_at).await.expect("read");
+    assert_eq!(next().await, Some(Duration::from_secs(10)));
     let early = asked_at.plus(Duration::from_millis(9_999));
     assert_eq!(scene.store.expire_questions(early, MANY).await.expect("done"), []);
     scene.happen(job.id, answered(ids[1], "in time")).await;
-    assert_eq!((next().await, scene.store.next_due().await.expect("read")), (Some(after(20)), None));
+    let due = scene.store.next_due(asked_at).await.expect("read");
+    assert_eq!((next().await, due), (Some(Duration::from_secs(20)), None));
+    assert_eq!(scene.store.next_question_deadline(after(40)).await.expect("read"), Some(Duration::ZERO));
     for expected in [ids[2], ids[0]] {
         let changes = scene.store.expire_questions(after(40), 1).await.expect("done");
         assert_eq!(changes.len(), 1);

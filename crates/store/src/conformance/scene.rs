@@ -26,6 +26,8 @@ pub trait Place: Send + Sync {
 
 /// When the clock of every scene begins.
 pub(crate) const BEGIN: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+/// How long leases last.
+pub(crate) const LEASE: Duration = Duration::from_secs(30);
 /// A bound for verbs that take one, far above what a scene has.
 pub(crate) const MANY: usize = 10_000;
 
@@ -90,7 +92,7 @@ impl Scene {
         Claim {
             holder: node(1),
             boot: "boot-1".into(),
-            until: self.now().plus(Duration::from_secs(30)),
+            lease: LEASE,
             nonces: (0..slots).map(|_| Nonce::new(self.fresh())).collect(),
         }
     }
@@ -229,6 +231,10 @@ pub(crate) fn started(job: &Job) -> Event {
 
 pub(crate) fn ended(job: &Job, exit_code: i32) -> Event {
     Event::Ended { token: job.attempt, report: report(exit_code) }
+}
+
+pub(crate) fn expired(token: AttemptNumber) -> Event {
+    Event::Expired { token, message: "its node is gone".into(), report: None }
 }
 
 pub(crate) fn lost(token: AttemptNumber) -> Event {

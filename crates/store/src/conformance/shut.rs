@@ -1,12 +1,13 @@
 //! Shutting, and finding everything again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_domain::access::Conversation;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::store::{JobFilter, Keep, Notice, QuestionFilter, Queue, StoreError};
 
-use super::scene::{MANY, Place, Scene, cancel, node, queue};
+use super::scene::{LEASE, MANY, Place, Scene, cancel, node, queue};
 
 pub async fn everything_is_there_after_opening_again(place: &dyn Place) {
     let scene = Scene::new(place).await;
@@ -42,12 +43,14 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.submit(scene.job(), None, now).await.map(drop),
         store.claim(scene.room(1), now).await.map(drop),
         store.record(id, cancel(), Some(scene.room(1)), now).await.0.map(drop),
-        store.renew(node(1), now, now).await.map(drop),
+        store.renew(node(1), LEASE, now).await.map(drop),
+        store.expired(now, 1).await.map(drop),
+        store.next_expiry(now).await.map(drop),
         store.promote_due(now, 1).await.map(drop),
-        store.next_due().await.map(drop),
+        store.next_due(now).await.map(drop),
         store.settle(now, 1).await.map(drop),
         store.expire_questions(now, 1).await.map(drop),
-        store.next_question_deadline().await.map(drop),
+        store.next_question_deadline(now).await.map(drop),
         store.questions(id).await.map(drop),
         store.open_questions(QuestionFilter::default(), 1).await.map(drop),
         store.job(id).await.map(drop),
@@ -72,7 +75,7 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.keep(id, Keep::default()).await.map(drop),
         store.collect(vec![], now).await.map(drop),
         store.collected(vec![], now).await,
-        store.take_over_collections(now, 1, now).await.map(drop),
+        store.take_over_collections(Duration::ZERO, 1, now).await.map(drop),
         store.old_jobs(now, 1).await.map(drop),
         store.remove(vec![id]).await.map(drop),
         store.facts().await.map(drop),

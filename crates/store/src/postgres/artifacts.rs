@@ -3,6 +3,8 @@
 //! Whoever gives artifacts to jobs holds the lock of artifacts together with others like him, and whoever begins or
 //! ends a collection holds it alone: neither overlooks what the other is about to commit.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use longshore_domain::artifact::{Artifact, Digest};
@@ -12,6 +14,7 @@ use longshore_domain::time::Timestamp;
 use tokio_postgres::Row;
 
 use super::PostgresStore;
+use super::clock::present_or;
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
 use super::landing::land;
@@ -34,18 +37,40 @@ pub(super) const ADD: &str = "INSERT INTO artifact (job, name, digest, bytes, ma
      SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[]) \
      ON CONFLICT (job, name) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes, made_at = excluded.made_at";
 /// The newest stays, so that numbers never come again.
-const FORGET_ENDED: &str =
-    "DELETE FROM collection WHERE ended_at < $1 AND number < (SELECT max(number) FROM collection)";
+fn forget_ended_sql() -> String {
+    let now = present_or("$1");
+    format!(
+        "DELETE FROM collection WHERE ended_at < {now} - $2::bigint AND number < (SELECT max(number) FROM collection)"
+    )
+}
+
 /// One that is under way is somebody else's.
-const BEGIN: &str = "INSERT INTO collection AS c (digest, number, begun_at) \
-     SELECT DISTINCT digest, (SELECT coalesce(max(number), 0) + 1 FROM collection), $2::bigint \
+fn begin_sql() -> String {
+    let now = present_or("$2");
+    format!(
+        "INSERT INTO collection AS c (digest, number, begun_at) \
+     SELECT DISTINCT digest, (SELECT coalesce(max(number), 0) + 1 FROM collection), {now} \
      FROM unnest($1::bytea[]) AS n(digest) WHERE NOT EXISTS (SELECT 1 FROM artifact AS a WHERE a.digest = n.digest) \
      ON CONFLICT (digest) DO UPDATE SET number = excluded.number, begun_at = excluded.begun_at, ended_at = NULL \
-     WHERE c.ended_at IS NOT NULL RETURNING digest";
-const END: &str = "UPDATE collection SET ended_at = $2, number = (SELECT max(number) + 1 FROM collection) \
-     WHERE digest = ANY($1)";
-const TAKE_OVER: &str = "UPDATE collection SET begun_at = $3 WHERE digest IN (SELECT digest FROM collection \
-     WHERE ended_at IS NULL AND begun_at < $1 LIMIT $2 FOR UPDATE) RETURNING digest";
+     WHERE c.ended_at IS NOT NULL RETURNING digest"
+    )
+}
+
+fn end_sql() -> String {
+    let now = present_or("$2");
+    format!(
+        "UPDATE collection SET ended_at = {now}, number = (SELECT max(number) + 1 FROM collection) \
+     WHERE digest = ANY($1)"
+    )
+}
+
+fn take_over_sql() -> String {
+    let now = present_or("$1");
+    format!(
+        "UPDATE collection SET begun_at = {now} WHERE digest IN (SELECT digest FROM collection \
+     WHERE ended_at IS NULL AND begun_at <= {now} - $2::bigint LIMIT $3 FOR UPDATE) RETURNING digest"
+    )
+}
 
 fn digest(row: &Row, at: usize) -> Attempted<Digest> {
     let bytes = rows::get::<&[u8]>(row, at)?;
@@ -106,7 +131,7 @@ async fn newest_collection(session: &Session) -> Attempted<u64> {
 
 async fn keep(node: &Node, turn: &Turn<'_>, id: JobId, keep: &Keep) -> Attempted<Result<Vec<Digest>, StoreError>> {
     // Nobody removes the job before this is over.
-    let job = turn.lock_jobs("j.id = $1", &[&id.to_string()]).await?.pop();
+    let job = turn.lock_jobs("j.id = $1", vec![&id.to_string()]).await?.jobs.pop();
     let again = match &job {
         Some(job) => Ok(change(turn.session, job.number, keep).await?),
         None => Err(StoreError::JobNotFound(id)),
@@ -138,27 +163,22 @@ pub(super) async fn forget_output(turn: &Turn<'_>, jobs: &[JobNumber]) -> Attemp
 
 async fn collect(node: &Node, turn: &Turn<'_>, objects: &[Digest], now: Timestamp) -> Attempted<Vec<Digest>> {
     turn.session.query(LOCK_ALONE, &[]).await?;
-    turn.session.query(FORGET_ENDED, &[&now.minus(COLLECTIONS_KEPT).as_millis()]).await?;
-    let begun = digests(&turn.session.query(BEGIN, &[&bytes(objects), &now.as_millis()]).await?)?;
+    let kept = COLLECTIONS_KEPT.as_millis() as i64;
+    turn.session.query(&forget_ended_sql(), &[&node.clock.said(now), &kept]).await?;
+    let begun = digests(&turn.session.query(&begin_sql(), &[&bytes(objects), &node.clock.said(now)]).await?)?;
     land(node, turn, &Desk::default()).await?;
     Ok(begun)
 }
 
 async fn collected(node: &Node, turn: &Turn<'_>, objects: &[Digest], now: Timestamp) -> Attempted<()> {
     turn.session.query(LOCK_ALONE, &[]).await?;
-    turn.session.query(END, &[&bytes(objects), &now.as_millis()]).await?;
+    turn.session.query(&end_sql(), &[&bytes(objects), &node.clock.said(now)]).await?;
     land(node, turn, &Desk::default()).await.map(drop)
 }
 
-async fn take_over(
-    node: &Node,
-    turn: &Turn<'_>,
-    before: Timestamp,
-    limit: i64,
-    now: Timestamp,
-) -> Attempted<Vec<Digest>> {
-    let values = [before.as_millis(), limit, now.as_millis()];
-    let taken = digests(&turn.session.query(TAKE_OVER, &[&values[0], &values[1], &values[2]]).await?)?;
+async fn take_over(node: &Node, turn: &Turn<'_>, age: Duration, limit: i64, now: Timestamp) -> Attempted<Vec<Digest>> {
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let taken = digests(&turn.session.query(&take_over_sql(), &[&node.clock.said(now), &age, &limit]).await?)?;
     land(node, turn, &Desk::default()).await?;
     Ok(taken)
 }
@@ -206,11 +226,11 @@ impl ArtifactRecords for PostgresStore {
 
     async fn take_over_collections(
         &self,
-        before: Timestamp,
+        age: Duration,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Digest>, StoreError> {
         let (pool, limit) = (self.doors()?.pool, i64::try_from(limit).unwrap_or(i64::MAX));
-        pool.transact("take over collections", |node, turn| take_over(node, turn, before, limit, now).boxed()).await
+        pool.transact("take over collections", |node, turn| take_over(node, turn, age, limit, now).boxed()).await
     }
 }

@@ -17,7 +17,7 @@ use super::node::Node;
 use super::rows::{self, JOB_COLUMNS, JOB_WIDTH};
 use super::session::{Session, Step};
 use super::submit::{Keyed, Supply, submit};
-use super::turn::{Turn, XID, select_jobs};
+use super::turn::{Turn, select_jobs, xid_sql};
 use crate::columns;
 use crate::draft::{Draft, Taken};
 
@@ -64,10 +64,11 @@ impl Request {
 pub(super) async fn attempt(node: &Node, session: &Session, batch: &[&Request]) -> Attempted<Vec<Answer>> {
     let needs = Needs::of(batch);
     session.mark_open();
-    let Loaded { mut desk, mut supply, xid } = load(session, &needs).await?;
+    let Loaded { mut desk, mut supply, xid, present } = load(session, &needs).await?;
     let mut decided = Vec::with_capacity(batch.len());
     for request in batch {
-        decided.push(decide(node, &mut desk, &mut supply, request)?);
+        let now = node.clock.tell(request.now, present);
+        decided.push(decide(node, &mut desk, &mut supply, request, now)?);
     }
     let queues = std::mem::take(&mut desk.writes.queues);
     desk.writes.queues = queues.into_iter().filter(|queue| !node.knows(queue)).collect();
@@ -83,8 +84,13 @@ struct Decided {
     taken: Vec<Job>,
 }
 
-fn decide<'d>(node: &Node, desk: &mut Desk<'d>, supply: &mut Supply, request: &'d Request) -> Attempted<Decided> {
-    let now = request.now;
+fn decide<'d>(
+    node: &Node,
+    desk: &mut Desk<'d>,
+    supply: &mut Supply,
+    request: &'d Request,
+    now: Timestamp,
+) -> Attempted<Decided> {
     let done = match &request.ask {
         Ask::Submit(draft) => Done::Submitted(submit(node, desk, supply, draft, now)?),
         Ask::Record { job, event } => Done::Recorded(record(desk, *job, event, now)?),
@@ -108,7 +114,8 @@ fn claim(desk: &mut Desk<'_>, room: &Claim, now: Timestamp) -> Attempted<Vec<Job
     for nonce in &room.nonces {
         let Some(number) = desk.lines.next() else { break };
         let token = desk.job(number)?.attempt.next();
-        let lease = Lease { holder: room.holder, token, until: room.until, nonce: *nonce, boot: room.boot.clone() };
+        let until = now.plus(room.lease);
+        let lease = Lease { holder: room.holder, token, until, nonce: *nonce, boot: room.boot.clone() };
         let change = desk.change(number, Event::Claimed { lease }, now)?;
         taken.push(change.map_err(|source| Trouble::NotClaimable { number, source })?.job);
         if !desk.is_new(number) {
@@ -177,10 +184,13 @@ impl<'b> Needs<'b> {
 }
 
 /// What was read for a batch.
+#[derive(Default)]
 struct Loaded<'d> {
     desk: Desk<'d>,
     supply: Supply,
     xid: String,
+    /// The time by the database once everything was locked.
+    present: Timestamp,
 }
 
 /// Jobs by id, locked in the order of their numbers, which is everybody's.
@@ -236,7 +246,7 @@ pub(crate) fn ready_sql() -> String {
 
 async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>> {
     let keys = KeyColumns::of(&needs.drafts);
-    let (lock_jobs, keyed, ready) = (lock_jobs_sql(), keyed_sql(), ready_sql());
+    let (lock_jobs, keyed, ready, xid) = (lock_jobs_sql(), keyed_sql(), ready_sql(), xid_sql());
     let mut steps = vec![Step::new("BEGIN", vec![])];
     let mut reads = vec![Read::Nothing];
     let mut read = |what, wanted: bool, step| {
@@ -252,9 +262,10 @@ async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>>
     read(Read::Asked, !needs.askers.is_empty(), Step::new(ASKED, vec![&needs.questions, &needs.askers]));
     read(Read::Nothing, needs.slots > 0, Step::new(LOCK_CLAIMS, vec![]));
     read(Read::Ready, needs.slots > 0, Step::new(&ready, vec![&needs.slots, &needs.freed]));
-    read(Read::Xid, true, Step::new(XID, vec![]));
+    // Last: whatever is judged by the time is locked by then.
+    read(Read::Xid, true, Step::new(&xid, vec![]));
     let answers = session.run(&steps).await?;
-    let mut loaded = Loaded { desk: Desk::default(), supply: Supply::default(), xid: String::new() };
+    let mut loaded = Loaded::default();
     for (read, rows) in reads.iter().zip(&answers) {
         read.put(rows, needs, &mut loaded)?;
     }
@@ -275,7 +286,7 @@ enum Read {
 
 impl Read {
     fn put(self, rows: &[Row], needs: &Needs<'_>, loaded: &mut Loaded<'_>) -> Attempted<()> {
-        let Loaded { desk, supply, xid } = loaded;
+        let Loaded { desk, supply, xid, present } = loaded;
         match self {
             Self::Nothing => {}
             Self::Jobs => rows::jobs(rows)?.into_iter().for_each(|job| desk.place(job)),
@@ -301,6 +312,7 @@ impl Read {
             Self::Ready => ready(rows, desk)?,
             Self::Xid => {
                 *xid = rows.first().map(|row| rows::get(row, 0)).transpose()?.unwrap_or_default();
+                *present = rows::present(rows, 1)?;
             }
         }
         Ok(())

@@ -2,13 +2,15 @@
 //!
 //! Requests that submit, claim or report gather while others are committed and share a transaction of two round trips;
 //! everything rarer has one for itself. Other processes write at the same time: whatever a transaction decides on it
-//! has locked, in one order for all (jobs by number, then claims, then what is unique, then the history).
+//! has locked, in one order for all (jobs by number, then claims, then what is unique, then the history), and by the
+//! time that the database has once it is locked.
 
 mod address;
 mod announced;
 mod arrays;
 mod artifacts;
 pub(crate) mod batch;
+pub(crate) mod clock;
 mod desk;
 mod errors;
 mod landing;
@@ -38,6 +40,7 @@ use longshore_domain::store::StoreError;
 use tokio::sync::watch;
 
 use address::Address;
+use clock::Clock;
 use errors::{Attempted, Trouble, failed};
 use node::Node;
 use pool::Pool;
@@ -76,6 +79,11 @@ impl PostgresStore {
     /// is; [`StoreError::ReadOnly`] if the server is a replica or the user may not write; [`StoreError::Failed`] if the
     /// options make no sense.
     pub async fn open(options: PostgresOptions) -> Result<Self, StoreError> {
+        Self::open_by(Clock::Database, options).await
+    }
+
+    /// The same by another clock.
+    pub(crate) async fn open_by(clock: Clock, options: PostgresOptions) -> Result<Self, StoreError> {
         const OPERATION: &str = "open the database";
         let connector = connector(&options).map_err(|trouble| failed(OPERATION, trouble))?;
         let mut tries = Tries::new(options.patience);
@@ -85,7 +93,7 @@ impl PostgresStore {
                 Err(trouble) => tries.again(trouble).await.map_err(|trouble| failed(OPERATION, trouble))?,
             }
         };
-        let node = Arc::new(Node::new(connector, options.queue_concurrency, options.patience, tag));
+        let node = Arc::new(Node::new(connector, clock, options.queue_concurrency, options.patience, tag));
         let pool = Pool::new(Arc::clone(&node), options.connections);
         pool.keep(session);
         let (ending, ended) = watch::channel(());

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use longshore_domain::job::QueueName;
 
+use super::clock::Clock;
 use super::session::Connector;
 
 /// One process's share in a database.
 pub(super) struct Node {
     pub(super) connector: Connector,
+    pub(super) clock: Clock,
     /// Limit of a queue that is named for the first time.
     pub(super) queue_concurrency: i64,
     pub(super) patience: Duration,
@@ -22,10 +24,16 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(connector: Connector, queue_concurrency: u32, patience: Duration, tag: String) -> Self {
+    pub(super) fn new(
+        connector: Connector,
+        clock: Clock,
+        queue_concurrency: u32,
+        patience: Duration,
+        tag: String,
+    ) -> Self {
         let channel = format!("longshore_{}", connector.schema());
         let queue_concurrency = queue_concurrency.into();
-        Self { connector, queue_concurrency, patience, channel, tag, queues: Mutex::default() }
+        Self { connector, clock, queue_concurrency, patience, channel, tag, queues: Mutex::default() }
     }
 
     /// Whether the queue is known to be on record; queues are never removed.

@@ -8,8 +8,8 @@ use futures_util::FutureExt;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts,
-    Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
+    StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -52,9 +52,19 @@ impl Store for PostgresStore {
         }
     }
 
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<HeldAttempt>, StoreError> {
         let pool = self.doors()?.pool;
-        pool.transact("renew leases", |node, turn| record::renew(node, turn, holder, until, now).boxed()).await
+        pool.transact("renew leases", |node, turn| record::renew(node, turn, holder, lease, now).boxed()).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let (pool, limit) = (self.doors()?.pool, rows_max(limit));
+        let said = pool.node.clock.said(now);
+        pool.read("list expired leases", |session| queries::expired(session, said, limit).boxed()).await
+    }
+
+    async fn next_expiry(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        self.until("read the next expiry", queries::next_expiry_sql(), now).await
     }
 
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
@@ -62,8 +72,8 @@ impl Store for PostgresStore {
         pool.transact("queue due jobs", |node, turn| record::promote_due(node, turn, now, limit).boxed()).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.doors()?.pool.read("read the next due job", |session| queries::next_due(session).boxed()).await
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        self.until("read the next due job", queries::next_due_sql(), now).await
     }
 
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
@@ -92,9 +102,8 @@ impl Store for PostgresStore {
         pool.transact("let questions run out", |node, turn| questions::expire(node, turn, now, limit).boxed()).await
     }
 
-    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
-        let pool = self.doors()?.pool;
-        pool.read("read the next deadline of a question", |session| questions::next_deadline(session).boxed()).await
+    async fn next_question_deadline(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        self.until("read the next deadline of a question", queries::next_deadline_sql(), now).await
     }
 
     async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError> {
@@ -262,6 +271,22 @@ impl PostgresStore {
         // The writers end with the last of these handles: none is kept while waiting.
         let writer = self.doors()?.writer;
         writer.call(Request { ask, room, now }).await
+    }
+
+    /// How long it is until the instant that `sql` reads, beside the clock.
+    async fn until(
+        &self,
+        operation: &'static str,
+        sql: String,
+        now: Timestamp,
+    ) -> Result<Option<Duration>, StoreError> {
+        let pool = self.doors()?.pool;
+        let (sql, said) = (&sql, pool.node.clock.said(now));
+        pool.read(operation, move |session| {
+            let sql = sql.clone();
+            async move { queries::until(session, &sql, said).await }.boxed()
+        })
+        .await
     }
 }
 

@@ -7,6 +7,7 @@ use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
 use longshore_domain::store::{Counts, Queue, StoreFacts};
 use longshore_domain::time::Timestamp;
 
+use super::clock::present_or;
 use super::errors::Attempted;
 use super::landing::LAST_EVENT;
 use super::migrations;
@@ -23,7 +24,8 @@ pub(crate) const POSITION: &str = "SELECT \
      FROM job AS j JOIN standing AS s ON s.job = j.number WHERE j.id = $1 AND s.phase = 'queued'";
 const COUNTS: &str = "SELECT state, count(*) FROM standing WHERE phase IS NOT NULL GROUP BY state \
      UNION ALL SELECT 'finished', count(*) FROM standing WHERE phase IS NULL";
-pub(crate) const NEXT_DUE: &str = "SELECT min(due_at) FROM standing WHERE due_at IS NOT NULL";
+/// When the lease of a live job runs out.
+const UNTIL: &str = "(s.content::json #>> '{lease,until}')::bigint";
 const FACTS: &str = "SELECT current_setting('server_version'), current_setting('synchronous_commit'), \
      current_setting('fsync'), (SELECT sum(pg_total_relation_size(c.oid))::bigint FROM pg_class AS c \
      JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relkind = 'r')";
@@ -54,9 +56,35 @@ pub(super) async fn position(session: &Session, id: JobId) -> Attempted<Option<u
     rows.first().map(|row| rows::get::<i64>(row, 0).map(|before| before as u64)).transpose()
 }
 
-pub(super) async fn next_due(session: &Session) -> Attempted<Option<Timestamp>> {
-    let rows = session.query(NEXT_DUE, &[]).await?;
-    Ok(rows.first().map(|row| rows::time_or_null(row, 0)).transpose()?.flatten())
+/// At most `$2` jobs whose leases have run out. Those that somebody holds a lease on are few, and sorted.
+pub(crate) fn expired_sql() -> String {
+    let (jobs, now) = (select_jobs(), present_or("$1"));
+    format!("{jobs} WHERE s.phase = 'live' AND {UNTIL} <= {now} ORDER BY {UNTIL}, j.number LIMIT $2")
+}
+
+pub(super) async fn expired(session: &Session, said: Option<i64>, limit: i64) -> Attempted<Vec<Job>> {
+    rows::jobs(&session.query(&expired_sql(), &[&said, &limit]).await?)
+}
+
+pub(crate) fn next_expiry_sql() -> String {
+    format!("SELECT min({UNTIL}), {} FROM standing AS s WHERE s.phase = 'live'", present_or("$1"))
+}
+
+pub(crate) fn next_due_sql() -> String {
+    format!("SELECT min(due_at), {} FROM standing WHERE due_at IS NOT NULL", present_or("$1"))
+}
+
+pub(crate) fn next_deadline_sql() -> String {
+    let now = present_or("$1");
+    format!("SELECT min(deadline_at), {now} FROM question WHERE closed_at IS NULL AND deadline_at IS NOT NULL")
+}
+
+/// How long it is until the instant that `sql` reads, which reads the present beside it.
+pub(super) async fn until(session: &Session, sql: &str, said: Option<i64>) -> Attempted<Option<Duration>> {
+    let rows = session.query(sql, &[&said]).await?;
+    let now = rows::present(&rows, 1)?;
+    let at = rows.first().map(|row| rows::time_or_null(row, 0)).transpose()?.flatten();
+    Ok(at.map(|at| at.since(now)))
 }
 
 /// The query for events after `$1`, at most `$2` of them; of job `$3` only if `of_one`.

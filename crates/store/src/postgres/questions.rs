@@ -6,6 +6,7 @@ use longshore_domain::store::{Change, QuestionFilter};
 use longshore_domain::time::Timestamp;
 use tokio_postgres::Row;
 
+use super::clock::present_or;
 use super::desk::Desk;
 use super::errors::Attempted;
 use super::landing::land_changes;
@@ -14,16 +15,23 @@ use super::rows::{self, QUESTION_COLUMNS};
 use super::session::Session;
 use super::turn::Turn;
 
-const OVERDUE: &str = "SELECT job, id FROM question WHERE closed_at IS NULL AND deadline_at <= $1 \
-     ORDER BY deadline_at, number LIMIT $2";
-const NEXT_DEADLINE: &str = "SELECT min(deadline_at) FROM question WHERE closed_at IS NULL AND deadline_at IS NOT NULL";
+/// At most `$2` open questions whose deadline has passed.
+pub(crate) fn overdue_sql() -> String {
+    let now = present_or("$1");
+    format!(
+        "SELECT job, id FROM question WHERE closed_at IS NULL AND deadline_at <= {now} \
+         ORDER BY deadline_at, number LIMIT $2"
+    )
+}
 
 /// Lets up to `limit` questions run out whose deadline has passed.
 pub(super) async fn expire(node: &Node, turn: &Turn<'_>, now: Timestamp, limit: i64) -> Attempted<Vec<Change>> {
-    let overdue = turn.session.query(OVERDUE, &[&now.as_millis(), &limit]).await?;
+    let overdue = turn.session.query(&overdue_sql(), &[&node.clock.said(now), &limit]).await?;
     let overdue = overdue.iter().map(|row| Ok((rows::number(row, 0)?, rows::parse(row, 1)?)));
     let overdue = overdue.collect::<Attempted<Vec<_>>>()?;
-    let mut desk = Desk::of(turn.lock_numbers(overdue.iter().map(|(number, _)| *number)).await?);
+    let locked = turn.lock_numbers(overdue.iter().map(|(number, _)| *number)).await?;
+    let now = locked.now(node, now);
+    let mut desk = Desk::of(locked.jobs);
     let mut changes = vec![];
     for (number, question) in overdue {
         // It may have been answered, or removed with its job, before the job was locked.
@@ -51,11 +59,6 @@ pub(super) async fn open(session: &Session, filter: &QuestionFilter, limit: i64)
     );
     let after = filter.after.map(|after| after.to_string());
     read(&session.query(&sql, &[&after, &filter.owner, &limit]).await?)
-}
-
-pub(super) async fn next_deadline(session: &Session) -> Attempted<Option<Timestamp>> {
-    let rows = session.query(NEXT_DEADLINE, &[]).await?;
-    Ok(rows.first().map(|row| rows::time_or_null(row, 0)).transpose()?.flatten())
 }
 
 fn read(rows: &[Row]) -> Attempted<Vec<Question>> {

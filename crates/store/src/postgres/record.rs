@@ -1,13 +1,15 @@
 //! Writing down what happens to many jobs at once: renewals, times that came, ends that others waited for.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use longshore_domain::id::{JobNumber, NodeId};
 use longshore_domain::job::Event;
-use longshore_domain::store::{Change, Queue};
+use longshore_domain::store::{Change, HeldAttempt, Queue};
 use longshore_domain::time::Timestamp;
 
 use super::batch::LOCK_CLAIMS;
+use super::clock::present_or;
 use super::desk::Desk;
 use super::errors::Attempted;
 use super::landing::{NOTIFY, land, land_changes};
@@ -16,35 +18,39 @@ use super::rows;
 use super::session::Step;
 use super::turn::{Turn, select_jobs};
 
-/// Extends the live leases of `holder`; returns how many.
+/// Extends the leases that `holder` still holds.
 pub(super) async fn renew(
     node: &Node,
     turn: &Turn<'_>,
     holder: NodeId,
-    until: Timestamp,
+    lease: Duration,
     now: Timestamp,
-) -> Attempted<u64> {
-    let held = turn.lock_jobs("s.phase = 'live' AND s.holder = $1", &[&holder.to_string()]).await?;
-    let mut desk = Desk::of(held);
-    let mut renewed = 0;
+) -> Attempted<Vec<HeldAttempt>> {
+    let locked = turn.lock_jobs("s.phase = 'live' AND s.holder = $1", vec![&holder.to_string()]).await?;
+    let now = locked.now(node, now);
+    let mut desk = Desk::of(locked.jobs);
+    let mut held = vec![];
     for number in desk.all() {
         let token = desk.job(number)?.attempt;
-        renewed += u64::from(desk.change(number, Event::Renewed { token, until }, now)?.is_ok());
+        let change = desk.change(number, Event::Renewed { token, lease }, now)?;
+        held.extend(change.ok().map(|change| HeldAttempt { job: change.job.id, attempt: token }));
     }
     land(node, turn, &desk).await?;
-    Ok(renewed)
+    Ok(held)
 }
 
-/// Jobs whose time has come by `$1`, at most `$2` of them. One that somebody changes just now is passed over.
+/// Jobs whose time has come, at most `$2` of them. One that somebody changes just now is passed over.
 pub(crate) fn due_sql() -> String {
-    format!("{} WHERE s.due_at <= $1 ORDER BY s.due_at, s.job LIMIT $2 FOR UPDATE OF s SKIP LOCKED", select_jobs())
+    let (jobs, now) = (select_jobs(), present_or("$1"));
+    format!("{jobs} WHERE s.due_at <= {now} ORDER BY s.due_at, s.job LIMIT $2 FOR UPDATE OF s SKIP LOCKED")
 }
 
 /// Queues up to `limit` jobs whose time has come.
 pub(super) async fn promote_due(node: &Node, turn: &Turn<'_>, now: Timestamp, limit: i64) -> Attempted<Vec<Change>> {
-    let due = rows::jobs(&turn.session.query(&due_sql(), &[&now.as_millis(), &limit]).await?)?;
-    let numbers: Vec<_> = due.iter().map(|job| job.number).collect();
-    let mut desk = Desk::of(due);
+    let locked = turn.lock(&due_sql(), vec![&node.clock.said(now), &limit]).await?;
+    let now = locked.now(node, now);
+    let numbers: Vec<_> = locked.jobs.iter().map(|job| job.number).collect();
+    let mut desk = Desk::of(locked.jobs);
     let mut changes = vec![];
     for number in numbers {
         changes.extend(desk.change(number, Event::Due, now)?.ok());
@@ -78,7 +84,9 @@ pub(super) async fn settle(node: &Node, turn: &Turn<'_>, now: Timestamp, limit: 
     let pairs = pairs.iter().map(pair).collect::<Attempted<Vec<_>>>()?;
     let (causes, dependents): (Vec<_>, Vec<_>) = pairs.iter().copied().unzip();
     let involved: BTreeSet<_> = causes.iter().chain(&dependents).map(|number| JobNumber(*number as u64)).collect();
-    let mut desk = Desk::of(turn.lock_numbers(involved).await?);
+    let locked = turn.lock_numbers(involved).await?;
+    let now = locked.now(node, now);
+    let mut desk = Desk::of(locked.jobs);
     let mut changes = vec![];
     for (cause, dependent) in pairs {
         changes.extend(tell(&mut desk, JobNumber(cause as u64), JobNumber(dependent as u64), now)?);

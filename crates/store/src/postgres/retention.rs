@@ -17,7 +17,7 @@ use super::turn::Turn;
 
 async fn lock_ids(turn: &Turn<'_>, ids: &[JobId]) -> Attempted<Vec<Job>> {
     let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
-    turn.lock_jobs("j.id = ANY($1)", &[&ids]).await
+    Ok(turn.lock_jobs("j.id = ANY($1)", vec![&ids]).await?.jobs)
 }
 
 /// Keeps a job from retention, or no longer.

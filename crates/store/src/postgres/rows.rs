@@ -128,6 +128,12 @@ fn json_or_null<T: DeserializeOwned>(row: &Row, at: usize) -> Attempted<Option<T
     get::<Option<&str>>(row, at)?.map(|_| json(row, at)).transpose()
 }
 
+/// What a query for the present alone gave.
+pub(super) fn present(rows: &[Row], at: usize) -> Attempted<Timestamp> {
+    let row = rows.first().ok_or_else(|| Trouble::Other("the database did not tell the time".into()))?;
+    time(row, at)
+}
+
 fn time(row: &Row, at: usize) -> Attempted<Timestamp> {
     Ok(Timestamp::from_millis(get(row, at)?))
 }

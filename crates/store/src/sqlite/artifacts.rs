@@ -1,5 +1,7 @@
 //! Which job has which artifacts, and which objects are being collected.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{JobId, JobNumber};
@@ -30,7 +32,7 @@ const BEGIN: &str = "INSERT INTO collection (digest, number, begun_at) VALUES (?
      WHERE ended_at IS NOT NULL";
 const END: &str = "UPDATE collection SET ended_at = ?2, number = ?3 WHERE digest = ?1";
 const TAKE_OVER: &str = "UPDATE collection SET begun_at = ?3 WHERE digest IN \
-     (SELECT digest FROM collection WHERE ended_at IS NULL AND begun_at < ?1 LIMIT ?2) RETURNING digest";
+     (SELECT digest FROM collection WHERE ended_at IS NULL AND begun_at <= ?1 LIMIT ?2) RETURNING digest";
 
 pub(super) fn digest(row: &Row<'_>, at: usize) -> rusqlite::Result<Digest> {
     let bytes = row.get_ref(at)?.as_blob()?;
@@ -146,11 +148,11 @@ impl ArtifactRecords for SqliteStore {
 
     async fn take_over_collections(
         &self,
-        before: Timestamp,
+        age: Duration,
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<Digest>, StoreError> {
-        let work = move |desk: &mut Desk<'_>| take_over(desk, before, limit, now);
+        let work = move |desk: &mut Desk<'_>| take_over(desk, now.minus(age), limit, now);
         self.doors()?.writer.call("take over collections", work).await
     }
 }

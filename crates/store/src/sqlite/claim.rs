@@ -22,8 +22,13 @@ pub(super) fn claim(desk: &mut Desk<'_>, claim: Claim, now: Timestamp) -> Attemp
 
 fn claim_one(desk: &mut Desk<'_>, number: JobNumber, claim: &Claim, nonce: Nonce, now: Timestamp) -> Attempted<Taken> {
     let job = desk.take(number)?.ok_or(Trouble::Missing(number))?;
-    let lease =
-        Lease { holder: claim.holder, token: job.attempt.next(), until: claim.until, nonce, boot: claim.boot.clone() };
+    let lease = Lease {
+        holder: claim.holder,
+        token: job.attempt.next(),
+        until: now.plus(claim.lease),
+        nonce,
+        boot: claim.boot.clone(),
+    };
     let change = desk.change(job, Event::Claimed { lease }, now)?;
     let change = change.map_err(|source| Trouble::NotClaimable { number, source })?;
     Ok(Taken { job: change.job, spec: read_spec(desk, number)? })

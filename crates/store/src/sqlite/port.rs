@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts,
-    Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
+    StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -70,16 +70,27 @@ impl Store for SqliteStore {
         }
     }
 
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
-        self.doors()?.writer.call("renew leases", move |desk| record::renew(desk, holder, until, now)).await
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<HeldAttempt>, StoreError> {
+        self.doors()?.writer.call("renew leases", move |desk| record::renew(desk, holder, lease, now)).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let query = move |connection: &mut rusqlite::Connection| queries::expired(connection, now, limit);
+        self.doors()?.readers.call("list expired leases", query).await
+    }
+
+    async fn next_expiry(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        let next = self.doors()?.readers.call("read the next expiry", |reader| queries::next_expiry(reader)).await?;
+        Ok(next.map(|at| at.since(now)))
     }
 
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
         self.doors()?.writer.call("queue due jobs", move |desk| record::promote_due(desk, now, limit)).await
     }
 
-    async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.doors()?.readers.row("read the next due job", queries::next_due)
+    async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        let next = self.doors()?.readers.row("read the next due job", queries::next_due)?;
+        Ok(next.map(|at| at.since(now)))
     }
 
     async fn settle(&self, now: Timestamp, limit: usize) -> Result<Vec<Change>, StoreError> {
@@ -90,8 +101,9 @@ impl Store for SqliteStore {
         self.doors()?.writer.call("let questions run out", move |desk| questions::expire(desk, now, limit)).await
     }
 
-    async fn next_question_deadline(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.doors()?.readers.row("read the next deadline of a question", questions::next_deadline)
+    async fn next_question_deadline(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
+        let next = self.doors()?.readers.row("read the next deadline of a question", questions::next_deadline)?;
+        Ok(next.map(|at| at.since(now)))
     }
 
     async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError> {

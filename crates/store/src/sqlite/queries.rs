@@ -6,7 +6,7 @@ use longshore_domain::store::{Counts, Queue};
 use longshore_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::record::live_sql;
+use super::record::{UNTIL, expired_sql, live_sql};
 use super::rows::{self, EVENT_COLUMNS, JOB_COLUMNS};
 use crate::columns;
 
@@ -53,6 +53,17 @@ pub(super) fn spec(connection: &Connection, id: JobId) -> rusqlite::Result<Optio
 
 pub(super) fn live_jobs(connection: &Connection) -> rusqlite::Result<Vec<Job>> {
     connection.prepare_cached(&live_sql())?.query_map([], rows::job)?.collect()
+}
+
+pub(super) fn expired(connection: &Connection, now: Timestamp, limit: usize) -> rusqlite::Result<Vec<Job>> {
+    let mut statement = connection.prepare_cached(&expired_sql())?;
+    statement.query_map(params![now.as_millis(), limit as i64], rows::job)?.collect()
+}
+
+pub(super) fn next_expiry(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = format!("SELECT min({UNTIL}) FROM job WHERE phase = 'live'");
+    let at: Option<i64> = connection.prepare_cached(&sql)?.query_row([], |row| row.get(0))?;
+    Ok(at.map(Timestamp::from_millis))
 }
 
 /// Exact as long as it is less than `most`.

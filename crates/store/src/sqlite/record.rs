@@ -1,8 +1,10 @@
 //! Writing down what happened: reports, renewals, times that came, ends that others waited for.
 
+use std::time::Duration;
+
 use longshore_domain::id::{JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, Job};
-use longshore_domain::store::{Change, Queue, StoreError};
+use longshore_domain::store::{Change, HeldAttempt, Queue, StoreError};
 use longshore_domain::time::Timestamp;
 use rusqlite::{OptionalExtension, params};
 
@@ -13,9 +15,17 @@ use super::rows::{self, JOB_COLUMNS};
 pub(crate) const DUE_SQL: &str =
     "SELECT number FROM job WHERE due_at IS NOT NULL AND due_at <= ?1 ORDER BY due_at, number LIMIT ?2";
 
+/// When the lease of a live job runs out.
+pub(super) const UNTIL: &str = "json_extract(content, '$.lease.until')";
+
 /// The jobs that somebody holds a lease on.
 pub(crate) fn live_sql() -> String {
     format!("SELECT {JOB_COLUMNS} FROM job WHERE phase = 'live'")
+}
+
+/// The jobs whose leases have run out by `?1`, at most `?2`. Those that somebody holds a lease on are few, and sorted.
+pub(crate) fn expired_sql() -> String {
+    format!("SELECT {JOB_COLUMNS} FROM job WHERE phase = 'live' AND {UNTIL} <= ?1 ORDER BY {UNTIL}, number LIMIT ?2")
 }
 
 /// Lets an event happen to a job.
@@ -29,19 +39,23 @@ pub(super) fn record(
     Ok(desk.change(job, event, now)?.map_err(StoreError::Refused))
 }
 
-/// Extends the live leases of `holder`; returns how many.
-pub(super) fn renew(desk: &mut Desk<'_>, holder: NodeId, until: Timestamp, now: Timestamp) -> Attempted<u64> {
-    let mut renewed = 0;
+/// Extends the leases that `holder` still holds.
+pub(super) fn renew(
+    desk: &mut Desk<'_>,
+    holder: NodeId,
+    lease: Duration,
+    now: Timestamp,
+) -> Attempted<Vec<HeldAttempt>> {
+    let mut held = vec![];
     for job in read_live(desk)? {
         let Some(token) = job.state.lease().filter(|lease| lease.holder == holder).map(|lease| lease.token) else {
             continue;
         };
         let job = desk.take(job.number)?.ok_or(Trouble::Missing(job.number))?;
-        if desk.change(job, Event::Renewed { token, until }, now)?.is_ok() {
-            renewed += 1;
-        }
+        let change = desk.change(job, Event::Renewed { token, lease }, now)?;
+        held.extend(change.ok().map(|change| HeldAttempt { job: change.job.id, attempt: token }));
     }
-    Ok(renewed)
+    Ok(held)
 }
 
 fn read_live(desk: &Desk<'_>) -> Attempted<Vec<Job>> {

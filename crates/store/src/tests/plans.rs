@@ -38,6 +38,9 @@ async fn hot_queries_use_their_indexes() {
     check(record::DUE_SQL, "SEARCH job USING COVERING INDEX job_due (due_at>? AND due_at<?)");
     check(queries::NEXT_DUE_SQL, "SEARCH job USING COVERING INDEX job_due");
     check(&record::live_sql(), "SEARCH job USING INDEX job_open (phase=?)");
+    // The few that are live are sorted.
+    let expired = plan(&connection, &record::expired_sql());
+    assert!(expired.contains("SEARCH job USING INDEX job_open (phase=?)"), "{expired}");
     check(queries::POSITION_SQL, "SEARCH above USING COVERING INDEX job_open (phase=? AND queue=? AND priority>?)");
     let same = "SEARCH other USING COVERING INDEX job_open (phase=? AND queue=? AND priority=? AND rowid<?)";
     check(queries::POSITION_SQL, same);

@@ -84,7 +84,7 @@ async fn add_one(store: &Arc<dyn Store>, index: u64, finish: bool) -> Result<()>
     let claim = || Claim {
         holder: node,
         boot: "fill".into(),
-        until: at.plus(Duration::from_secs(30)),
+        lease: Duration::from_secs(30),
         nonces: vec![Nonce::new(u128::from(index))],
     };
     let job = new_job(at, if finish { "default" } else { "later" })?;

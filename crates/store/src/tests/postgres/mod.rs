@@ -1,5 +1,6 @@
 //! The suite over PostgreSQL, and what only a server that others share can suffer.
 
+mod clocks;
 mod limits;
 mod loss;
 mod nodes;
@@ -20,6 +21,7 @@ use longshore_domain::store::Store;
 use tokio_postgres::{Client, NoTls};
 
 use crate::conformance::Place;
+use crate::postgres::clock::Clock;
 use crate::{PostgresOptions, PostgresStore};
 use server::Server;
 
@@ -54,12 +56,12 @@ impl Schema {
     }
 
     async fn store(&self) -> PostgresStore {
-        PostgresStore::open(self.options()).await.unwrap()
+        PostgresStore::open_by(Clock::Callers, self.options()).await.unwrap()
     }
 
     async fn open_at(&self, folders: &[&Path]) -> Arc<dyn Store> {
         let options = PostgresOptions { url: url(folders), ..self.options() };
-        Arc::new(PostgresStore::open(options).await.unwrap())
+        Arc::new(PostgresStore::open_by(Clock::Callers, options).await.unwrap())
     }
 }
 

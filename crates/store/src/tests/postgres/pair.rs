@@ -9,8 +9,8 @@ use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::store::{
-    ArtifactRecords, Change, Claim, ClaimedJob, Counts, JobFilter, Keep, NewJob, Notice, QuestionFilter, Queue, Store,
-    StoreError, StoreFacts, Submitted, Unannounced,
+    ArtifactRecords, Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, Keep, NewJob, Notice, QuestionFilter,
+    Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -70,8 +70,8 @@ impl ArtifactRecords for Turns {
         self.node().collected(objects, now).await
     }
 
-    async fn take_over_collections(&self, before: Timestamp, limit: usize, now: Timestamp) -> Answer<Vec<Digest>> {
-        self.node().take_over_collections(before, limit, now).await
+    async fn take_over_collections(&self, age: Duration, limit: usize, now: Timestamp) -> Answer<Vec<Digest>> {
+        self.node().take_over_collections(age, limit, now).await
     }
 }
 
@@ -95,16 +95,24 @@ impl Store for Turns {
         self.node().record(job, event, claim, now).await
     }
 
-    async fn renew(&self, holder: NodeId, until: Timestamp, now: Timestamp) -> Answer<u64> {
-        self.node().renew(holder, until, now).await
+    async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Answer<Vec<HeldAttempt>> {
+        self.node().renew(holder, lease, now).await
+    }
+
+    async fn expired(&self, now: Timestamp, limit: usize) -> Answer<Vec<Job>> {
+        self.node().expired(now, limit).await
+    }
+
+    async fn next_expiry(&self, now: Timestamp) -> Answer<Option<Duration>> {
+        self.node().next_expiry(now).await
     }
 
     async fn promote_due(&self, now: Timestamp, limit: usize) -> Answer<Vec<Change>> {
         self.node().promote_due(now, limit).await
     }
 
-    async fn next_due(&self) -> Answer<Option<Timestamp>> {
-        self.node().next_due().await
+    async fn next_due(&self, now: Timestamp) -> Answer<Option<Duration>> {
+        self.node().next_due(now).await
     }
 
     async fn settle(&self, now: Timestamp, limit: usize) -> Answer<Vec<Change>> {
@@ -115,8 +123,8 @@ impl Store for Turns {
         self.node().expire_questions(now, limit).await
     }
 
-    async fn next_question_deadline(&self) -> Answer<Option<Timestamp>> {
-        self.node().next_question_deadline().await
+    async fn next_question_deadline(&self, now: Timestamp) -> Answer<Option<Duration>> {
+        self.node().next_question_deadline(now).await
     }
 
     async fn questions(&self, job: JobId) -> Answer<Vec<Question>> {

@@ -6,7 +6,7 @@ use super::{Schema, client};
 use crate::conformance::Place;
 use crate::postgres::migrations::MIGRATIONS;
 use crate::postgres::session::PREFER_INDEXES;
-use crate::postgres::{batch, queries, record};
+use crate::postgres::{batch, queries, questions, record};
 
 /// A long history, and some jobs that are not finished.
 const FILL: &str = "INSERT INTO job SELECT n, 'j' || n, 'agent', 'coder', NULL, 'command', NULL, 't', '{}', 1, NULL, 1, '{}' \
@@ -19,6 +19,8 @@ const FILL: &str = "INSERT INTO job SELECT n, 'j' || n, 'agent', 'coder', NULL, 
          CASE n % 3 WHEN 0 THEN 'live' WHEN 1 THEN 'queued' ELSE 'waiting' END, '{}', 1, 0, 'default', 0, 1, \
          CASE n % 3 WHEN 2 THEN n END FROM generate_series(29001, 30000) AS n; \
      INSERT INTO event SELECT n, 1 + n % 30000, 1, 'submitted', 'queued', 0, NULL FROM generate_series(1, 60000) AS n; \
+     INSERT INTO question (id, job, attempt, key, kind, prompt, asked_at, deadline_at, closed_at) SELECT 'q' || n, n, 1, \
+         'k', 'text', '?', 1, n, CASE WHEN n < 19000 THEN n END FROM generate_series(1, 20000) AS n; \
      INSERT INTO queue VALUES ('default', 10)";
 
 async fn plan(client: &Client, sql: &str, values: &str) -> String {
@@ -34,7 +36,7 @@ async fn check(client: &Client, sql: &str, values: &str, indexes: &[&str]) {
     for index in indexes {
         assert!(plan.contains(index), "{index} is not used for {sql}\n{plan}");
     }
-    for long in ["job", "standing", "event"] {
+    for long in ["job", "standing", "event", "question"] {
         assert!(!plan.contains(&format!("Seq Scan on {long}")), "{sql}\n{plan}");
     }
 }
@@ -54,11 +56,15 @@ async fn hot_queries_use_their_indexes() {
         let ready = batch::ready_sql();
         check(&client, &ready, "5, 1", &["standing_open", "((phase = 'queued'::text) AND (queue = q.name))"]).await;
         assert!(!plan(&client, &ready, "5, 1").await.contains("Sort"), "jobs are claimed along the index");
-        check(&client, &record::due_sql(), "5, 1", &["standing_due"]).await;
+        check(&client, &record::due_sql(), "5, 1", &["standing_due", "(due_at <= "]).await;
+        check(&client, &queries::expired_sql(), "5, 1", &["standing_open"]).await;
         client.batch_execute("RESET ALL").await.unwrap();
         client.batch_execute(&format!("SET search_path = {}", schema.name)).await.unwrap();
     }
-    check(&client, queries::NEXT_DUE, "", &["standing_due"]).await;
+    check(&client, &queries::next_due_sql(), "NULL", &["standing_due", "Limit"]).await;
+    check(&client, &queries::next_expiry_sql(), "NULL", &["standing_open"]).await;
+    check(&client, &queries::next_deadline_sql(), "NULL", &["question_deadline", "Limit"]).await;
+    check(&client, &questions::overdue_sql(), "5, 1", &["question_deadline"]).await;
     check(&client, queries::POSITION, "'j29500'", &["standing_open", "job_id_key"]).await;
     check(&client, &queries::events_sql(true), "5, 10, 'j7'", &["event_job", "job_id_key"]).await;
     check(&client, &queries::events_sql(false), "59000, 10", &["event_pkey"]).await;
