@@ -9,6 +9,7 @@ mod frames;
 mod patience;
 
 pub mod artifacts;
+pub mod moving;
 pub mod postgres;
 pub mod sqlite;
 

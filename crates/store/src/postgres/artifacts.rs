@@ -33,7 +33,7 @@ const LOCK_ALONE: &str = "SELECT pg_advisory_xact_lock(hashtext('longshore artif
 const COLLECTED_SINCE: &str =
     "SELECT digest FROM collection WHERE digest = ANY($1) AND (ended_at IS NULL OR number > $2)";
 const REMOVE: &str = "DELETE FROM artifact WHERE job = $1 AND name = ANY($2)";
-pub(super) const ADD: &str = "INSERT INTO artifact (job, name, digest, bytes, made_at) \
+const ADD: &str = "INSERT INTO artifact (job, name, digest, bytes, made_at) \
      SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[]) \
      ON CONFLICT (job, name) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes, made_at = excluded.made_at";
 /// The newest stays, so that numbers never come again.
@@ -72,7 +72,7 @@ fn take_over_sql() -> String {
     )
 }
 
-fn digest(row: &Row, at: usize) -> Attempted<Digest> {
+pub(super) fn digest(row: &Row, at: usize) -> Attempted<Digest> {
     let bytes = rows::get::<&[u8]>(row, at)?;
     bytes.try_into().map(Digest::new).map_err(|_| Trouble::Other("a digest has not 32 bytes".into()))
 }

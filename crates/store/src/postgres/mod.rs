@@ -18,6 +18,7 @@ mod lines;
 pub(crate) mod list;
 mod listener;
 pub(crate) mod migrations;
+pub(crate) mod moving;
 mod node;
 mod options;
 mod pool;

@@ -48,7 +48,7 @@ fn artifact(row: &Row<'_>) -> rusqlite::Result<Artifact> {
     })
 }
 
-fn of_job(connection: &Connection, job: JobId) -> rusqlite::Result<Vec<Artifact>> {
+pub(super) fn of_job(connection: &Connection, job: JobId) -> rusqlite::Result<Vec<Artifact>> {
     connection.prepare_cached(OF_JOB)?.query_map([job.to_string()], artifact)?.collect()
 }
 
@@ -78,8 +78,7 @@ fn keep(desk: &mut Desk<'_>, id: JobId, keep: &Keep) -> Attempted<Result<Vec<Dig
     Ok(Ok(again))
 }
 
-/// Gives a job an artifact.
-pub(super) fn add(connection: &Connection, job: JobNumber, artifact: &Artifact) -> rusqlite::Result<()> {
+fn add(connection: &Connection, job: JobNumber, artifact: &Artifact) -> rusqlite::Result<()> {
     let Artifact { name, digest, bytes, made_at } = artifact;
     let values = params![job.0 as i64, name, digest.as_bytes(), *bytes as i64, made_at.as_millis()];
     connection.prepare_cached(ADD)?.execute(values).map(drop)

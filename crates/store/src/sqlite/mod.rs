@@ -13,6 +13,7 @@ mod history;
 pub(crate) mod lines;
 pub(crate) mod list;
 pub(crate) mod migrations;
+pub(crate) mod moving;
 pub(crate) mod open;
 mod options;
 mod port;

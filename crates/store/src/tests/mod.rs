@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod damage;
+mod moving;
 mod plans;
 mod postgres;
 mod schemas;
