@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use longshore_domain::NodeId;
@@ -10,6 +10,7 @@ use longshore_domain::fault::{Fault, FaultCode};
 use longshore_engine::Clock;
 
 use crate::config::environment;
+use crate::daemon::machine;
 use crate::problem::file_failed;
 
 /// Nobody but the owner may enter.
@@ -113,6 +114,17 @@ impl Home {
         text.trim().parse().map_err(|error| damaged(&self.file("node"), &format!("{error}")))
     }
 
+    /// Tells this home from copies of it that have the same node's name: a copy is another file, or on another machine.
+    /// The lock of the daemon sees to it that one process at a time serves the home itself.
+    ///
+    /// # Errors
+    /// `file_failed`.
+    pub(crate) fn incarnation(&self) -> Result<String, Fault> {
+        let path = self.file("node");
+        let found = std::fs::metadata(&path).map_err(|error| file_failed(&path, "read", &error))?;
+        Ok(format!("{}:{}:{}", machine::boot(), found.dev(), found.ino()))
+    }
+
     /// Reads a small file, or makes it. Of several that make it at once one wins and all get its contents.
     fn secret(&self, name: &str, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, Fault> {
         let path = self.file(name);
@@ -157,7 +169,7 @@ fn write_secret(path: &Path, contents: &[u8]) -> Result<(), Fault> {
 }
 
 /// 256 bits from the operating system.
-fn random_bytes() -> [u8; 32] {
+pub(crate) fn random_bytes() -> [u8; 32] {
     let halves = [longshore_engine::clock::random(), longshore_engine::clock::random()];
     let mut bytes = [0; 32];
     bytes[..16].copy_from_slice(&halves[0].to_le_bytes());

@@ -10,8 +10,10 @@ mod config;
 mod daemon;
 mod home;
 mod http;
+mod peers;
 mod problem;
 mod serve;
+mod store;
 
 use std::process::ExitCode;
 

@@ -54,6 +54,8 @@ pub enum FaultCode {
     ArtifactsUnavailable,
     /// An artifact is not there any more, or is not what was kept.
     ArtifactDamaged,
+    /// Another node, which alone has what was asked for, does not answer.
+    NodeUnreachable,
     /// No daemon answers.
     DaemonUnreachable,
     /// Another daemon already serves this home.
@@ -70,7 +72,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidArgument,
         Self::TooLarge,
         Self::JobNotFound,
@@ -94,6 +96,7 @@ impl FaultCode {
         Self::StoreUnavailable,
         Self::ArtifactsUnavailable,
         Self::ArtifactDamaged,
+        Self::NodeUnreachable,
         Self::DaemonUnreachable,
         Self::AlreadyRunning,
         Self::ListenFailed,
@@ -148,6 +151,7 @@ impl FaultCode {
             Self::StoreUnavailable => ("store_unavailable", 503, 75, true),
             Self::ArtifactsUnavailable => ("artifacts_unavailable", 503, 75, true),
             Self::ArtifactDamaged => ("artifact_damaged", 500, 74, false),
+            Self::NodeUnreachable => ("node_unreachable", 503, 69, true),
             Self::DaemonUnreachable => ("daemon_unreachable", 503, 69, true),
             Self::AlreadyRunning => ("already_running", 409, 69, false),
             Self::ListenFailed => ("listen_failed", 503, 69, true),

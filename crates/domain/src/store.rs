@@ -21,6 +21,7 @@ use crate::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, Questi
 use crate::job::{
     Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, Question, QueueName, Refusal, RetryPolicy, StateName,
 };
+use crate::node::{NewNode, NodeRecord};
 use crate::time::Timestamp;
 
 pub use artifacts::{ArtifactRecords, Keep};
@@ -218,6 +219,19 @@ pub enum StoreError {
     /// A job to wait for does not exist.
     #[error("there is no job {0} to wait for")]
     DependencyNotFound(JobId),
+    /// No such node.
+    #[error("there is no node {0}")]
+    NodeNotFound(NodeId),
+    /// Another process is this node.
+    #[error("another process serves as node {node} (`{name}`), last heard of at {seen_at}")]
+    NodeTaken {
+        /// The node.
+        node: NodeId,
+        /// How the other process calls itself.
+        name: String,
+        /// When it was last heard of.
+        seen_at: Timestamp,
+    },
     /// The disk is full.
     #[error("the disk that holds the store is full")]
     Full(#[source] BoxedError),
@@ -397,6 +411,42 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// [`StoreError::Closed`] as soon as the store is shut.
     async fn changed(&self, seen: u64) -> Result<u64, StoreError>;
 
+    /// Enters a node, or one that comes back. What it says replaces what was there; whether it drains stays as it was.
+    /// It counts as alive for `lease` from now on. Nodes not heard of for [`NODE_FORGOTTEN_AFTER`] are forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeTaken`] while another incarnation of this node is alive.
+    ///
+    /// [`NODE_FORGOTTEN_AFTER`]: crate::node::NODE_FORGOTTEN_AFTER
+    async fn join(&self, node: NewNode, lease: Duration, now: Timestamp) -> Result<NodeRecord, StoreError>;
+
+    /// Has a node count as alive for `lease` from now on; answers with what is on record of it.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeNotFound`] if it must join first, [`StoreError::NodeTaken`] if another incarnation has.
+    async fn beat(
+        &self,
+        node: NodeId,
+        incarnation: String,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<NodeRecord, StoreError>;
+
+    /// Strikes a node off, unless another incarnation of it has joined.
+    async fn leave(&self, node: NodeId, incarnation: String) -> Result<(), StoreError>;
+
+    /// Every node, by name.
+    async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeRecord>, StoreError>;
+
+    /// Has a node take no more jobs, or take them again: once this is answered no claim of a draining node takes any.
+    ///
+    /// # Errors
+    /// [`StoreError::NodeNotFound`].
+    async fn set_draining(&self, node: NodeId, draining: bool) -> Result<(), StoreError>;
+
+    /// The secret of that name, the same for everybody: `fresh`, from a secure source, if there was none.
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
+
     /// What the store says of itself.
     async fn facts(&self) -> Result<StoreFacts, StoreError>;
 
@@ -415,6 +465,12 @@ impl From<StoreError> for Fault {
                 .next("repeat the first request unchanged to get its job, or use another key for another job"),
             StoreError::DependencyNotFound(_) => Self::new(FaultCode::JobNotFound, message)
                 .next("give the id of a job that is on record; nothing was submitted"),
+            StoreError::NodeNotFound(_) => {
+                Self::new(FaultCode::NotFound, message).next("give the id of a node that has joined")
+            }
+            StoreError::NodeTaken { .. } => Self::new(FaultCode::AlreadyRunning, message)
+                .why("two processes under one name would take each other's work for their own")
+                .next("stop the other one; if this home is a copy of its home, remove the file `node` and start again"),
             StoreError::Full(_) => Self::new(FaultCode::StoreFull, message)
                 .why("nothing was changed")
                 .next("free some space (`longshore gc` removes old output) and try again")

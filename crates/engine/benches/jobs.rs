@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use longshore_domain::job::QueueName;
+use longshore_domain::label::Labels;
+use longshore_domain::node::NewNode;
 use longshore_domain::{NodeId, Timestamp};
 use longshore_engine::ops::{Caller, Submit};
 use longshore_engine::{Clock, Engine, Retention, Settings};
@@ -86,8 +88,16 @@ fn fsync_p50(folder: &Path) -> Duration {
 async fn open(folder: &Path) -> Engine {
     let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).expect("a store");
     let settings = Settings {
-        node: NodeId::new(Timestamp::from_millis(0), 1),
-        boot: "bench".into(),
+        node: NewNode {
+            id: NodeId::new(Timestamp::from_millis(0), 1),
+            name: "bench".into(),
+            address: None,
+            labels: Labels::default(),
+            capacity: 64,
+            version: "0".into(),
+            boot: "bench".into(),
+            incarnation: "this process".into(),
+        },
         run_dir: folder.join("run"),
         output_dir: folder.join("output"),
         archive_dir: folder.join("archive"),
@@ -95,7 +105,6 @@ async fn open(folder: &Path) -> Engine {
         shim_args: vec!["shim".into()],
         shim_scope: false,
         cgroup: None,
-        capacity: 64,
         queues: BTreeMap::from([(QueueName::default(), 64)]),
         lease: Duration::from_secs(30),
         env_allow: vec![],

@@ -65,6 +65,7 @@ async fn unless_closing<T>(inner: &Inner, following: impl Future<Output = T>) ->
 /// Makes the end durable, then removes the traces that proved it. Returns the job that takes over the slot.
 async fn conclude(inner: &Arc<Inner>, job: &Job, ending: Ending<'_>) -> Option<ClaimedJob> {
     let Ending { event, starting, shim, pause } = ending;
+    inner.over(job.id);
     if pause {
         tokio::select! {
             () = tokio::time::sleep(SPAWN_PAUSE) => {}

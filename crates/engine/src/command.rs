@@ -1,13 +1,18 @@
 //! Runs commands: each in a shim, which is followed from its start to the report of its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use longshore_domain::job::{CommandSpec, Event, JobState, ProcessIdentity};
+use longshore_domain::job::{CommandSpec, Event, JobState, ProcessIdentity, Refusal};
+use longshore_domain::store::StoreError;
 use longshore_domain::{Job, Timestamp};
 
 use crate::ending::{Ending, Starting};
 use crate::inner::Inner;
 use crate::process::{self, AttemptPlan, Found, ShimLink, ShimReport};
+
+/// Pause before a store that is away is asked again.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Starts a claimed command and follows it to its end.
 pub(crate) async fn run<'a>(inner: &'a Arc<Inner>, job: &'a Job, spec: &CommandSpec) -> Ending<'a> {
@@ -43,7 +48,7 @@ pub(crate) async fn run<'a>(inner: &'a Arc<Inner>, job: &'a Job, spec: &CommandS
 pub(crate) async fn take_up<'a>(inner: &'a Arc<Inner>, job: &'a Job) -> Ending<'a> {
     let Some(lease) = job.state.lease() else { return Ending::lost(job, "the lease is gone") };
     let run_dir = &inner.settings.run_dir;
-    if lease.boot == inner.settings.boot {
+    if lease.boot == inner.settings.node.boot {
         let found = process::look_up(run_dir, job.number, job.attempt, lease.nonce).await;
         return follow_found(inner, job, found).await;
     }
@@ -107,10 +112,24 @@ async fn follow_link<'a>(inner: &'a Arc<Inner>, job: &'a Job, mut link: ShimLink
     }
 }
 
+/// A store that is away is asked again, until the start is stored or the attempt is over.
 async fn record_start(inner: &Inner, job: &Job, process: ProcessIdentity, deadline_at: Option<Timestamp>) {
     let event = Event::Started { token: job.attempt, process: Some(process), deadline_at };
-    if let Err(error) = inner.record(job.id, event).await {
-        tracing::warn!(job.id = %job.id, %error, "the start of an attempt was not stored");
+    loop {
+        match inner.record(job.id, event.clone()).await {
+            Ok(_) => return,
+            Err(StoreError::Unavailable(error)) => {
+                tracing::warn!(job.id = %job.id, %error, "the start of an attempt could not be stored yet");
+                tokio::time::sleep(STORE_PAUSE).await;
+            }
+            Err(error) => {
+                tracing::warn!(job.id = %job.id, %error, "the start of an attempt was not stored");
+                if matches!(error, StoreError::Refused(Refusal::LeaseLost { .. })) {
+                    inner.fence(job.id, job.attempt);
+                }
+                return;
+            }
+        }
     }
 }
 

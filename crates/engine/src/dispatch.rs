@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use longshore_domain::store::ClaimedJob;
+use longshore_domain::store::{ClaimedJob, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::attempt;
@@ -11,35 +12,44 @@ use crate::inner::Inner;
 
 /// Most jobs taken in one transaction, so that a burst does not hold up other callers.
 const BATCH_MAX: usize = 64;
+/// Pause after the store failed.
+const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes ready jobs whenever it is called, until the engine drains.
 pub(crate) async fn run(inner: Arc<Inner>) {
     loop {
         tokio::select! {
             () = inner.draining.cancelled() => return,
-            () = inner.ready.notified() => while fill(&inner).await {},
+            () = inner.ready.notified() => while go_on(&inner).await {},
         }
     }
 }
 
-/// Takes as many jobs as there is room for; whether there may be more.
-async fn fill(inner: &Arc<Inner>) -> bool {
+/// Takes as many jobs as there is room for; whether there may be more, also because the store failed.
+async fn go_on(inner: &Arc<Inner>) -> bool {
+    match fill(inner).await {
+        Ok(more) => more,
+        Err(error) => {
+            tracing::error!(%error, "ready jobs could not be claimed");
+            tokio::select! {
+                () = inner.draining.cancelled() => false,
+                () = tokio::time::sleep(FAILURE_PAUSE) => true,
+            }
+        }
+    }
+}
+
+async fn fill(inner: &Arc<Inner>) -> Result<bool, StoreError> {
     let mut slots = slots(inner);
     if slots.is_empty() {
         inner.starved.store(true, Ordering::SeqCst);
         slots = self::slots(inner);
         if slots.is_empty() {
-            return false;
+            return Ok(false);
         }
     }
     let wanted = slots.len();
-    let claimed = match inner.store.claim(inner.claim(wanted), inner.clock.now()).await {
-        Ok(claimed) => claimed,
-        Err(error) => {
-            tracing::error!(%error, "ready jobs could not be claimed");
-            vec![]
-        }
-    };
+    let claimed = inner.store.claim(inner.claim(wanted), inner.clock.now()).await?;
     let found = claimed.len();
     for job in claimed {
         if let Some(slot) = slots.pop() {
@@ -47,7 +57,7 @@ async fn fill(inner: &Arc<Inner>) -> bool {
         }
     }
     slots.into_iter().for_each(|slot| inner.give_back(slot));
-    found == wanted
+    Ok(found == wanted)
 }
 
 fn slots(inner: &Inner) -> Vec<OwnedSemaphorePermit> {

@@ -10,9 +10,11 @@ use longshore_domain::store::{Queue, Store};
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::inner::Inner;
+use crate::others::Others;
+use crate::peers::Peers;
 use crate::process::{ProcessError, Spawner, SpawnerOptions};
 use crate::settings::Settings;
-use crate::{dispatch, keeper, reconcile};
+use crate::{dispatch, keeper, membership, reconcile, rescue};
 
 /// Accepts jobs and brings each to its end. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
@@ -43,18 +45,47 @@ impl Engine {
     /// # Errors
     /// If a folder cannot be made, the spawner does not start, or the store cannot be read. Nothing was changed.
     pub async fn open(store: Arc<dyn Store>, clock: Clock, settings: Settings) -> Result<Self, Fault> {
+        Self::start(store, clock, settings, None).await
+    }
+
+    /// The same as one of several nodes that share the store, which reaches the others through `peers`.
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub async fn open_among(
+        peers: Arc<dyn Peers>,
+        store: Arc<dyn Store>,
+        clock: Clock,
+        settings: Settings,
+    ) -> Result<Self, Fault> {
+        Self::start(store, clock, settings, Some(peers)).await
+    }
+
+    async fn start(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        settings: Settings,
+        peers: Option<Arc<dyn Peers>>,
+    ) -> Result<Self, Fault> {
         make_folders(&settings)?;
         let spawner = Spawner::launch(spawner_options(&settings)).await.map_err(spawner_failed)?;
         for (name, concurrency) in &settings.queues {
             store.set_queue(Queue { name: name.clone(), concurrency: *concurrency }).await?;
         }
-        let inner = Inner::new(store, clock, settings, spawner, Hub::new());
+        let inner = Inner::new(store, clock, settings, spawner, Hub::new(), peers);
+        membership::join(&inner).await?;
+        let others = Others::from_now(&inner).await?;
         let taken_up = reconcile::run(&inner).await?;
         tracing::info!(jobs = taken_up, "attempts of an earlier process taken up");
         inner.tasks.spawn(dispatch::run(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_due(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_settle(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_leases(Arc::clone(&inner)));
+        inner.tasks.spawn(others.run(Arc::clone(&inner)));
+        if let Some(peers) = inner.peers.clone() {
+            inner.tasks.spawn(membership::run(Arc::clone(&inner)));
+            inner.tasks.spawn(rescue::run(Arc::clone(&inner), peers));
+        }
         inner.ready.notify_one();
         Ok(Self { inner })
     }
@@ -85,6 +116,9 @@ impl Engine {
             tracing::warn!("some loops did not end in time");
         }
         self.inner.spawner.close().await;
+        if tokio::time::timeout(patience, membership::leave(&self.inner)).await.is_err() {
+            tracing::warn!("this node was not struck off in time");
+        }
         self.inner.store.close().await;
     }
 

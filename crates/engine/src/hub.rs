@@ -42,12 +42,17 @@ impl Hub {
         }
     }
 
+    /// Wakes everybody who listens for news of a job.
+    pub(crate) fn tell_all(&self) {
+        self.lock().values().for_each(|sender| sender.send_modify(|count| *count += 1));
+    }
+
     /// Wakes everybody who follows the history.
     pub(crate) fn committed(&self) {
         self.commits.send_modify(|count| *count += 1);
     }
 
-    /// Changes with every commit of this process.
+    /// Changes with every commit that this process makes or hears of.
     pub(crate) fn commits(&self) -> watch::Receiver<u64> {
         self.commits.subscribe()
     }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use longshore_domain::fault::{Fault, FaultCode};
-use longshore_domain::job::{Effect, Event, StateName};
+use longshore_domain::job::{Effect, Event, EventRecord, StateName};
 use longshore_domain::store::{Change, Claim, ClaimedJob, Store, StoreError};
 use longshore_domain::{AttemptNumber, Job, JobId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, new_nonce};
 use crate::hub::Hub;
+use crate::peers::Peers;
 use crate::process::{Progress, ShimControl, Spawner};
 use crate::seen::Seen;
 use crate::settings::Settings;
@@ -26,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) hub: Arc<Hub>,
     pub(crate) spawner: Spawner,
+    /// The way to other nodes, if there are any.
+    pub(crate) peers: Option<Arc<dyn Peers>>,
     /// Room for attempts on this node; one permit each.
     pub(crate) slots: Arc<Semaphore>,
     /// Some queue has a job that may be claimable.
@@ -36,14 +39,18 @@ pub(crate) struct Inner {
     pub(crate) due: Notify,
     /// A finished job has dependents to tell.
     pub(crate) settle: Notify,
-    /// An attempt began, so leases need renewing.
+    /// An attempt began here, so leases need renewing.
     pub(crate) leased: Notify,
+    /// An attempt began somewhere, so that a lease may run out.
+    pub(crate) claimed: Notify,
     live: Mutex<HashMap<JobId, LiveAttempt>>,
     /// How many want to be told of a job's output as it comes, whether or not an attempt is followed yet.
     readers: Mutex<HashMap<JobId, usize>>,
     /// Ends that chats were answered with.
     pub(crate) seen: Seen,
     pub(crate) tasks: TaskTracker,
+    /// The node was told to take no more jobs: nothing else changes for anybody.
+    pub(crate) resting: AtomicBool,
     /// No new attempt is started once this is set, and nobody waits for anything any more.
     pub(crate) draining: CancellationToken,
     /// Everything of this process ends.
@@ -54,8 +61,19 @@ pub(crate) struct Inner {
 struct LiveAttempt {
     attempt: AttemptNumber,
     control: Option<ShimControl>,
-    stop_wanted: bool,
+    stop: Option<Stop>,
+    /// It has ended, and its end is on its way to the store.
+    over: bool,
     progress: Option<Progress>,
+}
+
+/// How an attempt is to end early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// With time to clean up.
+    Asked,
+    /// At once: its lease is lost, and another attempt may begin.
+    Fenced,
 }
 
 impl Inner {
@@ -65,23 +83,27 @@ impl Inner {
         settings: Settings,
         spawner: Spawner,
         hub: Arc<Hub>,
+        peers: Option<Arc<dyn Peers>>,
     ) -> Arc<Self> {
         Arc::new(Self {
             store,
             clock,
-            slots: Arc::new(Semaphore::new(settings.capacity)),
+            slots: Arc::new(Semaphore::new(settings.node.capacity as usize)),
             settings,
             hub,
             spawner,
+            peers,
             ready: Notify::new(),
             starved: AtomicBool::new(false),
             due: Notify::new(),
             settle: Notify::new(),
             leased: Notify::new(),
+            claimed: Notify::new(),
             live: Mutex::default(),
             readers: Mutex::default(),
             seen: Seen::default(),
             tasks: TaskTracker::new(),
+            resting: AtomicBool::new(false),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
         })
@@ -89,10 +111,14 @@ impl Inner {
 
     /// Room for one more attempt, if there is some and new attempts are still started.
     pub(crate) fn try_slot(&self) -> Option<OwnedSemaphorePermit> {
-        match self.draining.is_cancelled() {
-            true => None,
-            false => Arc::clone(&self.slots).try_acquire_owned().ok(),
+        match self.takes_jobs() {
+            true => Arc::clone(&self.slots).try_acquire_owned().ok(),
+            false => None,
         }
+    }
+
+    fn takes_jobs(&self) -> bool {
+        !self.draining.is_cancelled() && !self.resting.load(Ordering::SeqCst)
     }
 
     /// Gives room back. Calls the dispatcher if it went away for want of it.
@@ -106,8 +132,8 @@ impl Inner {
     /// A claim of at most `count` jobs for this node.
     pub(crate) fn claim(&self, count: usize) -> Claim {
         Claim {
-            holder: self.settings.node,
-            boot: self.settings.boot.clone(),
+            holder: self.settings.node.id,
+            boot: self.settings.node.boot.clone(),
             lease: self.settings.lease,
             nonces: (0..count).map(|_| new_nonce()).collect(),
         }
@@ -128,7 +154,7 @@ impl Inner {
     pub(crate) async fn record_end(&self, job: JobId, event: Event, reuse: bool) -> (bool, Vec<ClaimedJob>) {
         let mut pause = Duration::from_millis(100);
         loop {
-            let claim = (reuse && !self.draining.is_cancelled()).then(|| self.claim(1));
+            let claim = (reuse && self.takes_jobs()).then(|| self.claim(1));
             let (result, claimed) = self.store.record(job, event.clone(), claim, self.clock.now()).await;
             match result {
                 Ok(change) => {
@@ -179,8 +205,8 @@ impl Inner {
 
     /// Begins to follow an attempt; call [`Inner::unfollow`] when it is over.
     pub(crate) fn follow(&self, job: &Job) {
-        let stop_wanted = job.state.name() == StateName::Stopping;
-        let live = LiveAttempt { attempt: job.attempt, control: None, stop_wanted, progress: None };
+        let stop = (job.state.name() == StateName::Stopping).then_some(Stop::Asked);
+        let live = LiveAttempt { attempt: job.attempt, control: None, stop, over: false, progress: None };
         self.lock_live().insert(job.id, live);
         self.leased.notify_one();
     }
@@ -192,8 +218,8 @@ impl Inner {
     /// Gives a followed attempt its line to the shim; a stop that was asked for meanwhile is passed on.
     pub(crate) fn connected(&self, job: JobId, control: ShimControl) {
         if let Some(live) = self.lock_live().get_mut(&job) {
-            if live.stop_wanted {
-                control.stop(false);
+            if let Some(stop) = live.stop {
+                control.stop(stop == Stop::Fenced);
             }
             if lock(&self.readers).contains_key(&job) {
                 control.follow(true);
@@ -213,18 +239,75 @@ impl Inner {
         self.lock_live().get(&job)?.progress.clone()
     }
 
+    /// Whether an attempt runs here.
+    pub(crate) fn is_live(&self, job: JobId, attempt: AttemptNumber) -> bool {
+        self.lock_live().get(&job).is_some_and(|live| live.attempt == attempt)
+    }
+
     /// Whether this process follows an attempt at present.
     pub(crate) fn has_live(&self) -> bool {
         !self.lock_live().is_empty()
     }
 
-    fn stop(&self, job: JobId, attempt: AttemptNumber) {
-        if let Some(live) = self.lock_live().get_mut(&job).filter(|live| live.attempt == attempt) {
-            live.stop_wanted = true;
-            if let Some(control) = &live.control {
-                control.stop(false);
-            }
+    /// Notes that an attempt has ended: from now on nothing is to be stopped.
+    pub(crate) fn over(&self, job: JobId) {
+        if let Some(live) = self.lock_live().get_mut(&job) {
+            live.over = true;
         }
+    }
+
+    /// The attempts that run here.
+    pub(crate) fn live_attempts(&self) -> Vec<(JobId, AttemptNumber)> {
+        let live = self.lock_live();
+        live.iter().filter(|(_, live)| !live.over).map(|(job, live)| (*job, live.attempt)).collect()
+    }
+
+    /// Does to an attempt that runs here what an event asks for, whoever recorded it.
+    pub(crate) fn heard(&self, event: &EventRecord) {
+        let live = self.lock_live().get(&event.job).map(|live| live.attempt);
+        match live {
+            Some(attempt) if event.attempt > attempt => self.fence(event.job, attempt),
+            Some(attempt) if event.attempt == attempt && !event.state.is_live() => self.fence(event.job, attempt),
+            Some(attempt) if event.state == StateName::Stopping => self.stop(event.job, attempt),
+            _ => {}
+        }
+    }
+
+    /// Does to an attempt that runs here what its job, as it was read just now, asks for.
+    pub(crate) fn found(&self, job: &Job, attempt: AttemptNumber) {
+        match job.state.lease() {
+            Some(lease) if lease.token == attempt && job.state.name() == StateName::Stopping => {
+                self.stop(job.id, attempt);
+            }
+            Some(lease) if lease.token == attempt => {}
+            _ => self.fence(job.id, attempt),
+        }
+    }
+
+    fn stop(&self, job: JobId, attempt: AttemptNumber) {
+        self.order(job, attempt, Stop::Asked);
+    }
+
+    /// Ends an attempt at once whose lease is lost: another one may begin elsewhere.
+    pub(crate) fn fence(&self, job: JobId, attempt: AttemptNumber) {
+        if self.order(job, attempt, Stop::Fenced) {
+            tracing::warn!(job.id = %job, attempt = attempt.0, "the lease of an attempt is lost: it is stopped");
+            self.hub.tell(job);
+        }
+    }
+
+    /// Whether the order is new to an attempt that runs here.
+    fn order(&self, job: JobId, attempt: AttemptNumber, stop: Stop) -> bool {
+        let mut lives = self.lock_live();
+        let live = lives.get_mut(&job).filter(|live| live.attempt == attempt && !live.over);
+        let Some(live) = live.filter(|live| live.stop != Some(stop) && live.stop != Some(Stop::Fenced)) else {
+            return false;
+        };
+        live.stop = Some(stop);
+        if let Some(control) = &live.control {
+            control.stop(stop == Stop::Fenced);
+        }
+        true
     }
 
     /// Has the shim tell of new output for as long as the guard lives.
@@ -263,6 +346,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Inner {
+    /// Awaits an answer, but no longer once the engine drains.
+    ///
+    /// # Errors
+    /// As the answer; `store_unavailable` from an engine that drains.
+    pub(crate) async fn unless_draining<T>(&self, answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        tokio::select! {
+            answer = answer => answer,
+            () = self.draining.cancelled() => Err(stopping()),
+        }
+    }
+
     /// Awaits news until `deadline` or until the engine drains; whether they came. Cancel safe if `news` is.
     pub(crate) async fn came<T>(&self, news: impl Future<Output = T>, deadline: Instant) -> bool {
         tokio::select! {

@@ -1,6 +1,7 @@
 //! The loops that time drives: due jobs and questions, dependents to tell, leases to renew. None of them polls: each sleeps until
 //! an instant that it knows of, or until it is called.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,17 +88,33 @@ pub(crate) async fn run_leases(inner: Arc<Inner>) {
             () = inner.closing.cancelled() => return,
             () = inner.leased.notified() => {}
         }
+        let mut pause = inner.settings.lease / 3;
         while inner.has_live() {
             tokio::select! {
                 () = inner.closing.cancelled() => return,
-                () = tokio::time::sleep(inner.settings.lease / 3) => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            let now = inner.clock.now();
-            if let Err(error) = inner.store.renew(inner.settings.node, inner.settings.lease, now).await {
-                tracing::warn!(%error, "leases could not be renewed");
-            }
+            pause = match renew(&inner).await {
+                Ok(()) => inner.settings.lease / 3,
+                Err(error) => {
+                    tracing::warn!(%error, "leases could not be renewed");
+                    FAILURE_PAUSE.min(inner.settings.lease / 3)
+                }
+            };
         }
     }
+}
+
+/// Renews the leases of this node, and stops the attempts that have lost theirs.
+async fn renew(inner: &Inner) -> Result<(), StoreError> {
+    // Read before: what is claimed meanwhile may be missing in the answer.
+    let live = inner.live_attempts();
+    let held = inner.store.renew(inner.settings.node.id, inner.settings.lease, inner.clock.now()).await?;
+    let held: HashSet<_> = held.into_iter().map(|held| (held.job, held.attempt)).collect();
+    for (job, attempt) in live.into_iter().filter(|live| !held.contains(live)) {
+        inner.fence(job, attempt);
+    }
+    Ok(())
 }
 
 fn publish(inner: &Inner, changes: &[Change]) {

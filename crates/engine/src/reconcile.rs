@@ -1,6 +1,6 @@
 //! At start: finds out what became of every attempt that an earlier process of this node had begun.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use longshore_domain::Job;
@@ -19,8 +19,16 @@ use crate::process;
 /// If the store cannot be read; nothing was changed.
 pub(crate) async fn run(inner: &Arc<Inner>) -> Result<usize, StoreError> {
     let mine: Vec<Job> = inner.store.live_jobs().await?.into_iter().filter(|job| is_mine(inner, job)).collect();
-    let live: HashSet<_> = mine.iter().map(|job| (job.number, job.attempt)).collect();
-    process::forget_all_but(&inner.settings.run_dir, |number, attempt| live.contains(&(number, attempt)));
+    let live: BTreeSet<_> = mine.iter().map(|job| (job.number, job.attempt)).collect();
+    for (number, attempt) in process::traces(&inner.settings.run_dir).difference(&live).copied() {
+        let inner = Arc::clone(inner);
+        // Its end is stored: whoever stored it was killed before it could remove the traces, or was another node, which
+        // took the lost lease for a sign of death.
+        inner.tasks.clone().spawn(async move {
+            let end = process::end(&inner.settings.run_dir, number, attempt);
+            inner.closing.run_until_cancelled(end).await;
+        });
+    }
     let count = mine.len();
     for job in mine {
         inner.follow(&job);
@@ -31,5 +39,5 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<usize, StoreError> {
 }
 
 fn is_mine(inner: &Inner, job: &Job) -> bool {
-    job.state.lease().is_some_and(|lease| lease.holder == inner.settings.node)
+    job.state.lease().is_some_and(|lease| lease.holder == inner.settings.node.id)
 }

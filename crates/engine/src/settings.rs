@@ -5,16 +5,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use longshore_domain::Timestamp;
 use longshore_domain::job::QueueName;
-use longshore_domain::{NodeId, Timestamp};
+use longshore_domain::node::NewNode;
 
 /// Everything the engine needs to know from outside.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// This node's name, the same after a restart.
-    pub node: NodeId,
-    /// Boot of this machine; another value means that no process of before can live.
-    pub boot: String,
+    /// What this node is to the others; its `boot` tells whether processes of before can live, its `capacity` how many
+    /// attempts run here at once.
+    pub node: NewNode,
     /// Sockets, locks and exit records of running attempts; on a local disk.
     pub run_dir: PathBuf,
     /// Output of attempts, one folder a day.
@@ -29,8 +29,6 @@ pub struct Settings {
     pub shim_scope: bool,
     /// A writable cgroup v2 folder under which each attempt gets a leaf of its own.
     pub cgroup: Option<PathBuf>,
-    /// Most attempts that run at once on this node.
-    pub capacity: usize,
     /// Limits of queues, set at start.
     pub queues: BTreeMap<QueueName, u32>,
     /// Length of a lease; renewed at a third of it, so that two renewals may be late.

@@ -19,6 +19,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use longshore_domain::label::Labels;
+use longshore_domain::node::NewNode;
 use longshore_domain::{Grant, NodeId, Principal, Timestamp};
 use longshore_engine::{Clock, Engine, Retention, Settings};
 use longshore_mcp::{Server, ServerSettings, http, stdio};
@@ -161,8 +163,16 @@ fn is_own(headers: &HeaderMap, name: &str) -> bool {
 
 fn engine_settings(folder: &Path, kept: Duration) -> Result<Settings, std::io::Error> {
     Ok(Settings {
-        node: NodeId::new(Timestamp::from_millis(0), 1),
-        boot: "this boot".into(),
+        node: NewNode {
+            id: NodeId::new(Timestamp::from_millis(0), 1),
+            name: "conformance".into(),
+            address: None,
+            labels: Labels::default(),
+            capacity: RUNNING_MAX,
+            version: "0".into(),
+            boot: "this boot".into(),
+            incarnation: "this process".into(),
+        },
         run_dir: folder.join("run"),
         output_dir: folder.join("output"),
         archive_dir: folder.join("archive"),
@@ -170,7 +180,6 @@ fn engine_settings(folder: &Path, kept: Duration) -> Result<Settings, std::io::E
         shim_args: vec!["spawner".into()],
         shim_scope: false,
         cgroup: None,
-        capacity: RUNNING_MAX as usize,
         queues: BTreeMap::new(),
         lease: Duration::from_secs(30),
         env_allow: vec![],

@@ -2,6 +2,7 @@
 //! and the crash test (binary `crash`). The workspace's own rules are held by `tests/rules.rs`.
 
 pub mod pack;
+pub mod postgres;
 mod shims;
 
 pub use shims::ShimsEnd;

@@ -11,11 +11,12 @@ use super::term::{self, Stream};
 use super::{CliError, Outcome};
 use crate::client::Client;
 use crate::config::units::about_size;
-use crate::config::{Config, Flags, Listen};
+use crate::config::{Config, Flags, Listen, StoreAt};
 use crate::daemon::info::DaemonInfo;
 use crate::daemon::{machine, port_holder, start};
 use crate::home::Home;
 use crate::http::wire::{CountsBody, DaemonBody, StoreBody};
+use crate::store;
 
 /// Less free space than this is a warning.
 const FREE_BYTES_WARN: u64 = 1024 * 1024 * 1024;
@@ -96,7 +97,7 @@ fn examine(home: &Home) -> Report {
         check_token(home),
         config.as_ref().map_or_else(|fault| Check::fault("config", fault), |_| Check::ok("config", "can be used")),
         check_daemon(home, info.as_ref(), config.as_ref().ok()),
-        check_store(answer.as_ref()),
+        check_store(answer.as_ref(), config.as_ref().ok()),
         check_disk(disk_free_bytes),
         check_trees(config.as_ref().ok()),
     ];
@@ -176,9 +177,15 @@ fn stranger(config: Option<&Config>) -> Option<Check> {
     ))
 }
 
-fn check_store(answer: Option<&Result<DaemonBody, Fault>>) -> Check {
+fn check_store(answer: Option<&Result<DaemonBody, Fault>>, config: Option<&Config>) -> Check {
     match answer {
-        None => Check::ok("store", "not looked at: only the daemon opens it"),
+        None => match config.map(|config| &config.store) {
+            Some(StoreAt::Server { options, location }) => match store::look(options, location) {
+                Ok(found) => Check::ok("store", found),
+                Err(fault) => Check::fault("store", &fault),
+            },
+            _ => Check::ok("store", "not looked at: only the daemon opens it"),
+        },
         Some(Ok(daemon)) => Check::ok("store", format!("{}, {}", daemon.store.engine, daemon.store.durability)),
         Some(Err(fault)) => Check::fault("store", fault),
     }

@@ -6,6 +6,7 @@ mod completions;
 mod config;
 mod doctor;
 mod down;
+mod drain;
 mod exit;
 mod follow;
 mod gc;
@@ -13,6 +14,7 @@ mod job_text;
 mod logs;
 mod ls;
 mod mcp;
+mod nodes;
 mod pin;
 mod result;
 mod retry;
@@ -60,6 +62,8 @@ enum Command {
     Pin(pin::Args),
     Unpin(pin::Args),
     Gc(gc::Args),
+    Nodes(nodes::Args),
+    Drain(drain::Args),
     Up(up::Args),
     Down(down::Args),
     Serve(serve::Args),
@@ -128,6 +132,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Pin(args) => pin::run(&args, &client()?, true),
         Command::Unpin(args) => pin::run(&args, &client()?, false),
         Command::Gc(args) => gc::run(&args, &client()?),
+        Command::Nodes(args) => nodes::run(&args, &client()?),
+        Command::Drain(args) => drain::run(&args, &client()?),
         Command::Up(args) => up::run(&args, &home),
         Command::Down(args) => down::run(&args, &home),
         Command::Serve(args) => serve::run(args, &home),

@@ -15,6 +15,16 @@ pub(crate) fn path(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// The password of the database, where its address has none. Source: the manual of `libpq`, "Environment Variables".
+pub(crate) fn database_password() -> Option<String> {
+    variable("PGPASSWORD")
+}
+
+/// The file of database passwords. Source: the manual of `libpq`, "The Password File".
+pub(crate) fn database_passfile() -> Option<PathBuf> {
+    path("PGPASSFILE").or_else(|| path("HOME").map(|home| home.join(".pgpass")))
+}
+
 /// The variables that a command may inherit from this process, by the usual list and the names in `extra`.
 ///
 /// Variables that are not UTF-8 are left out.

@@ -26,11 +26,29 @@ pub(crate) struct ConfigFile {
     pub(crate) durability: Written<String>,
     pub(crate) cgroup: Written<String>,
     pub(crate) call_budget: Written<String>,
+    pub(crate) store: StoreFile,
+    pub(crate) node: NodeFile,
     pub(crate) log: LogFile,
     pub(crate) retention: RetentionFile,
     pub(crate) limits: LimitsFile,
     pub(crate) oauth: OAuthFile,
     pub(crate) queues: BTreeMap<String, QueueFile>,
+}
+
+/// The section `[store]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct StoreFile {
+    pub(crate) url: Written<String>,
+}
+
+/// The section `[node]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct NodeFile {
+    pub(crate) name: Written<String>,
+    pub(crate) labels: Written<Vec<String>>,
+    pub(crate) address: Written<String>,
 }
 
 /// The section `[log]`.

@@ -3,12 +3,15 @@
 mod access;
 pub(crate) mod environment;
 mod file;
+mod node;
 mod resolve;
+mod store;
 pub(crate) mod units;
 mod web;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,11 +22,15 @@ use longshore_engine::Retention;
 use crate::home::Home;
 pub(crate) use access::{Limits, OAuth};
 use file::Source;
+pub(crate) use node::Node;
 use resolve::{Given, Resolver};
+pub(crate) use store::StoreAt;
 pub(crate) use web::WebAddress;
 
 /// Every setting with its default, as one commented file; also the manual's page.
 pub(crate) const DEFAULTS: &str = include_str!("defaults.toml");
+/// Shortest and longest lease, in seconds. The manual begins at five: below it a busy machine may lose leases.
+const LEASE_SECONDS: RangeInclusive<u64> = 1..=3_600;
 /// Where the daemon of the usual home listens.
 const LISTEN_USUAL: &str = "127.0.0.1:7717";
 
@@ -32,7 +39,7 @@ const LISTEN_USUAL: &str = "127.0.0.1:7717";
 pub(crate) struct Config {
     pub(crate) listen: Listen,
     pub(crate) hosts: Vec<String>,
-    pub(crate) capacity: usize,
+    pub(crate) capacity: u32,
     pub(crate) queue_concurrency: u32,
     pub(crate) queues: BTreeMap<QueueName, u32>,
     pub(crate) lease: Duration,
@@ -40,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) durability: Durability,
     pub(crate) cgroup: Cgroup,
     pub(crate) call_budget: Duration,
+    pub(crate) store: StoreAt,
+    pub(crate) node: Node,
     pub(crate) log: Log,
     pub(crate) retention: Retention,
     pub(crate) limits: Limits,
@@ -107,13 +116,15 @@ impl Config {
         let config = Self {
             listen: listen.resolve(|text| listen_address(text, home, public))?,
             hosts: given.list("hosts", |file| &file.hosts),
-            capacity: given.number("capacity", |file| &file.capacity, 1..=10_000)? as usize,
+            capacity: given.number("capacity", |file| &file.capacity, 1..=10_000)?,
             queue_concurrency: given.number("queue_concurrency", |file| &file.queue_concurrency, 0..=10_000)?,
-            lease: given.length("lease", |file| &file.lease, 5..=3_600)?,
+            lease: given.length("lease", |file| &file.lease, LEASE_SECONDS)?,
             env_allow: given.list("env_allow", |file| &file.env_allow),
             durability: given.text("durability", |file| &file.durability, []).resolve(durability)?,
             cgroup: given.text("cgroup", |file| &file.cgroup, []).resolve(cgroup)?,
             call_budget: given.length("call_budget", |file| &file.call_budget, 1..=600)?,
+            store: store::store(&mut given)?,
+            node: node::node(&mut given)?,
             log: log(&mut given)?,
             retention: retention(&mut given)?,
             limits: access::limits(&mut given)?,

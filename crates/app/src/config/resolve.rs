@@ -56,15 +56,26 @@ impl Resolver {
         field: Field<String>,
         extra: [Option<Given>; N],
     ) -> Given {
-        let given = match extra.into_iter().flatten().next() {
-            Some(given) => given,
-            None => {
-                let (raw, origin) = self.pick(field);
-                Given { key, raw, origin }
-            }
-        };
+        let given = self.winner(key, field, extra);
         self.note(key, given.raw.clone(), given.origin.clone());
         given
+    }
+
+    /// The winning text of a setting that may hold a secret: it is interpreted, and shown as `shown` says.
+    ///
+    /// # Errors
+    /// `config_invalid`.
+    pub(crate) fn secret<T, const N: usize>(
+        &mut self,
+        key: &'static str,
+        field: Field<String>,
+        extra: [Option<Given>; N],
+        parse: impl FnOnce(&str) -> Result<(T, String), String>,
+    ) -> Result<T, Fault> {
+        let given = self.winner(key, field, extra);
+        let (value, shown) = given.resolve(parse)?;
+        self.note(key, shown, given.origin);
+        Ok(value)
     }
 
     /// A yes or no.
@@ -79,6 +90,21 @@ impl Resolver {
         let (value, origin) = self.pick(field);
         self.note(key, format!("{value:?}"), origin);
         value
+    }
+
+    /// A list of words with a meaning.
+    ///
+    /// # Errors
+    /// `config_invalid`, with the sentence of `parse` as the cause.
+    pub(crate) fn words<T>(
+        &mut self,
+        key: &'static str,
+        field: Field<Vec<String>>,
+        parse: impl FnOnce(Vec<String>) -> Result<T, String>,
+    ) -> Result<T, Fault> {
+        let (value, origin) = self.pick(field);
+        self.note(key, format!("{value:?}"), origin.clone());
+        parse(value).map_err(|problem| invalid(key, &origin, problem))
     }
 
     /// A whole number within `range`.
@@ -140,6 +166,13 @@ impl Resolver {
     /// Every setting that was picked, in that order.
     pub(crate) fn into_shown(self) -> Vec<Shown> {
         self.shown
+    }
+
+    fn winner<const N: usize>(&self, key: &'static str, field: Field<String>, extra: [Option<Given>; N]) -> Given {
+        extra.into_iter().flatten().next().unwrap_or_else(|| {
+            let (raw, origin) = self.pick(field);
+            Given { key, raw, origin }
+        })
     }
 
     fn pick<T: Clone>(&self, field: fn(&ConfigFile) -> &Option<Spanned<T>>) -> (T, String) {

@@ -21,6 +21,11 @@ pub(crate) fn boot() -> String {
     named_boot(text.split('}').next().unwrap_or_default().trim_start_matches(['{', ' ']).trim())
 }
 
+/// The name of the machine.
+pub(crate) fn name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// A boot that cannot be told from others gets a fixed name: processes are then told apart by their start alone.
 fn named_boot(text: &str) -> String {
     match text.is_empty() {

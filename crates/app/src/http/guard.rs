@@ -173,7 +173,7 @@ async fn admit(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Pass, Res
     Ok(pass)
 }
 
-fn too_many(message: &str, pause: Duration) -> Response {
+pub(super) fn too_many(message: &str, pause: Duration) -> Response {
     let mut response = HttpFault(rate_limited(message, pause)).into_response();
     insert(&mut response, header::RETRY_AFTER, &whole_seconds(pause));
     response

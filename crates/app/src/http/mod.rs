@@ -11,8 +11,10 @@ mod guard;
 mod job;
 mod jobs;
 mod metadata;
+mod nodes;
 mod openapi;
 pub(crate) mod output;
+mod peer;
 mod wait;
 pub(crate) mod wire;
 
@@ -28,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::Access;
+use crate::peers::PeerKey;
 pub(crate) use guard::Peer;
 
 /// What every handler can reach. Cheap to clone.
@@ -38,6 +41,8 @@ pub(crate) struct App(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) engine: Engine,
     pub(crate) access: Access,
+    /// By which other nodes are known, if there can be any.
+    pub(crate) peer_key: Option<PeerKey>,
     /// Host names under which requests are accepted, beside the loopback ones.
     pub(crate) hosts: Vec<String>,
     pub(crate) facts: Facts,
@@ -73,6 +78,7 @@ impl std::ops::Deref for App {
 /// Everything that is served over TCP: behind the check of host and origin, and of the token.
 pub(crate) fn public(app: &App) -> Router {
     let guarded = routes(app).layer(from_fn_with_state(app.clone(), guard::known_caller));
+    let guarded = guarded.merge(peer::routes(app).with_state(app.clone()));
     isolated(guarded.layer(from_fn_with_state(app.clone(), guard::own_name)))
 }
 
@@ -90,7 +96,8 @@ fn routes(app: &App) -> Router {
         .merge(brief::routes())
         .merge(events::routes())
         .merge(gc::routes())
-        .merge(daemon::routes());
+        .merge(daemon::routes())
+        .merge(nodes::routes());
     Router::new()
         .nest("/api/v1", api)
         .merge(daemon::open_routes())

@@ -4,20 +4,24 @@ mod doors;
 mod settings;
 mod telemetry;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::http::Uri;
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_engine::{Clock, Engine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::config::Config;
+use crate::config::{Config, StoreAt};
 use crate::daemon::info::DaemonInfo;
 use crate::daemon::{announce, lock};
-use crate::home::Home;
+use crate::home::{Home, random_bytes};
 use crate::http::{App, Facts, Shared};
+use crate::peers::{Lines, PeerKey};
+use crate::store;
 use doors::Doors;
 
 /// Threads that drive requests and loops; none of them blocks for long.
@@ -32,6 +36,9 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 const GC_EVERY: Duration = Duration::from_secs(86_400);
 /// The first removal comes this long after the start, when whoever started us has had its answer.
 const GC_FIRST: Duration = Duration::from_secs(60);
+
+/// Name of the secret by which the nodes of a store know one another.
+const PEERS_SECRET: &str = "peers";
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,9 +87,9 @@ fn hold_and_serve(home: &Home, config: Config, detached: bool) -> Result<End, Fa
 async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault> {
     let mut stop = StopSignals::listen()?;
     let doors = Doors::bind(home, &config).await?;
-    let engine = open_engine(home, &config).await?;
+    let (engine, peer_key) = open_engine(home, &config, doors.address()).await?;
     let info = DaemonInfo::of_this_process(doors.address());
-    let app = make_app(home, config, &engine, &info)?;
+    let app = make_app(home, config, &engine, peer_key, &info)?;
     info.write(home)?;
     if detached {
         announce::tell(Ok(()));
@@ -97,14 +104,26 @@ async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault
     Ok(end)
 }
 
-async fn open_engine(home: &Home, config: &Config) -> Result<Engine, Fault> {
+/// The engine, and the key by which it knows other nodes if its store can be shared.
+async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Option<PeerKey>), Fault> {
     let clock = Clock::system();
-    let settings = settings::engine(home, config, &clock)?;
-    let store = settings::open_store(home, config)?;
-    Engine::open(Arc::new(store), clock, settings).await
+    let settings = settings::engine(home, config, &clock, listen)?;
+    let store = store::open(home, config).await?;
+    if let StoreAt::Home = config.store {
+        return Ok((Engine::open(store, clock, settings).await?, None));
+    }
+    let key = PeerKey::new(store.secret(PEERS_SECRET.into(), random_bytes()).await?);
+    let lines = Lines::new(Arc::clone(&store), clock.clone(), key.clone());
+    Ok((Engine::open_among(Arc::new(lines), store, clock, settings).await?, Some(key)))
 }
 
-fn make_app(home: &Home, config: Config, engine: &Engine, info: &DaemonInfo) -> Result<App, Fault> {
+fn make_app(
+    home: &Home,
+    config: Config,
+    engine: &Engine,
+    peer_key: Option<PeerKey>,
+    info: &DaemonInfo,
+) -> Result<App, Fault> {
     let facts = Facts {
         listen: info.listen,
         home: home.root().display().to_string(),
@@ -115,10 +134,18 @@ fn make_app(home: &Home, config: Config, engine: &Engine, info: &DaemonInfo) -> 
         mcp: settings::mcp(home, &config, engine)?,
         engine: engine.clone(),
         access: Access::open(home, &config.limits, config.oauth)?,
-        hosts: config.hosts,
+        hosts: own_names(config.hosts, engine),
+        peer_key,
         facts,
         stopping: CancellationToken::new(),
     }))
+}
+
+/// The host names that are configured, and the one by which other nodes call this one.
+fn own_names(mut hosts: Vec<String>, engine: &Engine) -> Vec<String> {
+    let address = engine.settings().node.address.as_ref().and_then(|address| address.parse::<Uri>().ok());
+    hosts.extend(address.and_then(|address| Some(address.host()?.trim_matches(['[', ']']).to_owned())));
+    hosts
 }
 
 /// Waits for a request to stop, then takes no new work, ends the requests under way, and shuts the store.

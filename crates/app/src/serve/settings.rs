@@ -1,24 +1,25 @@
 //! What each part is told: the configuration, handed on in parts.
 
+use std::net::SocketAddr;
+
 use longshore_domain::fault::Fault;
+use longshore_domain::node::NewNode;
 use longshore_engine::{Clock, Engine, Settings};
 use longshore_mcp::{Server, ServerSettings};
-use longshore_store::{Durability, SqliteOptions, SqliteStore};
 
-use crate::config::{self, Cgroup, Config};
+use crate::config::{Cgroup, Config};
 use crate::daemon::machine;
 use crate::home::Home;
 use crate::problem::file_failed;
 
-/// What the engine is told.
+/// What the engine of a daemon that listens at `listen` is told.
 ///
 /// # Errors
 /// `file_failed`.
-pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Settings, Fault> {
+pub(super) fn engine(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Result<Settings, Fault> {
     let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
     Ok(Settings {
-        node: home.node(clock)?,
-        boot: machine::boot(),
+        node: node(home, config, clock, listen)?,
         run_dir: home.file("run"),
         output_dir: home.file("output"),
         archive_dir: home.file("archive"),
@@ -30,7 +31,6 @@ pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Sett
             Cgroup::Off => None,
             Cgroup::At(folder) => Some(folder.clone()),
         },
-        capacity: config.capacity,
         queues: config.queues.clone(),
         lease: config.lease,
         env_allow: config.env_allow.clone(),
@@ -39,20 +39,19 @@ pub(super) fn engine(home: &Home, config: &Config, clock: &Clock) -> Result<Sett
     })
 }
 
-/// Opens the store of `home`, making it if need be.
-///
-/// # Errors
-/// The store's own.
-pub(super) fn open_store(home: &Home, config: &Config) -> Result<SqliteStore, Fault> {
-    let options = SqliteOptions {
-        durability: match config.durability {
-            config::Durability::Full => Durability::Full,
-            config::Durability::Normal => Durability::Normal,
-        },
-        queue_concurrency: config.queue_concurrency,
-        ..SqliteOptions::default()
-    };
-    Ok(SqliteStore::open(home.file("data/jobs.db"), options)?)
+fn node(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Result<NewNode, Fault> {
+    let id = home.node(clock)?;
+    let listens = (!listen.ip().is_unspecified()).then(|| format!("http://{listen}"));
+    Ok(NewNode {
+        id,
+        name: config.node.name.clone().unwrap_or_else(machine::name),
+        address: config.node.address.clone().or(listens),
+        labels: config.node.labels.clone(),
+        capacity: config.capacity,
+        version: env!("CARGO_PKG_VERSION").into(),
+        boot: machine::boot(),
+        incarnation: home.incarnation()?,
+    })
 }
 
 /// What speaks MCP for the engine, on every door.

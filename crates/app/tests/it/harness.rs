@@ -90,7 +90,10 @@ impl Home {
         let mut command = Command::new(env!("CARGO_BIN_EXE_longshore"));
         command.args(args).env("LONGSHORE_HOME", self.path("")).stdin(Stdio::null()).current_dir(self.folder.path());
         let chats = longshore_mcp::CONVERSATION_VARIABLES;
-        for name in ["LONGSHORE_LISTEN", "LONGSHORE_LOG"].into_iter().chain(chats) {
+        for name in ["LONGSHORE_LISTEN", "LONGSHORE_LOG", "LONGSHORE_STORE_URL", "PGPASSWORD", "PGPASSFILE"]
+            .into_iter()
+            .chain(chats)
+        {
             command.env_remove(name);
         }
         command

@@ -237,6 +237,7 @@ impl Event {
             Self::Denied { answer, .. } => answer.reason.clone(),
             Self::CancelRequested { reason, .. } => reason.clone(),
             Self::DependencySucceeded { on } | Self::DependencyFailed { on } => Some(on.to_string()),
+            Self::Claimed { lease } => Some(lease.holder.to_string()),
             Self::GivenBack { reason, .. } => Some(reason.clone()),
             Self::Started { process: Some(process), .. } => Some(format!("process {}", process.pid)),
             Self::Asked { questions, .. } => {

@@ -7,6 +7,7 @@ use crate::estimate::Estimate;
 use crate::fault::FaultCode;
 use crate::id::{JobId, Nonce};
 use crate::job::{CommandLimits, CommandSpec, Deadlines, FailReason, OutputMode, RetryPolicy, StateName};
+use crate::label::{InvalidLabels, Labels};
 use crate::poll::poll_hint;
 use crate::time::{Timestamp, format_length, parse_length};
 
@@ -173,4 +174,19 @@ fn fault_codes_are_distinct_and_exit_codes_stay_clear_of_jobs() {
     for code in FaultCode::ALL {
         assert_eq!(serde_json::to_value(code).expect("a name"), code.as_str());
     }
+}
+
+#[test]
+fn labels_are_a_set_with_one_way_to_write_it() {
+    let labels: Labels = " os=linux gpu\tgpu ".parse().expect("labels");
+    assert_eq!((labels.to_string(), labels.iter().count()), ("gpu os=linux".to_owned(), 2));
+    assert_eq!(serde_json::to_value(&labels).expect("JSON"), serde_json::json!(["gpu", "os=linux"]));
+    assert_eq!("".parse(), Ok(Labels::default()));
+    let some: Labels = "gpu".parse().expect("labels");
+    assert!(labels.cover(&some) && labels.cover(&Labels::default()) && labels.cover(&labels) && !some.cover(&labels));
+    for bad in ["", "a b", "ü", "a\n", &"x".repeat(65)] {
+        assert_eq!(Labels::new([bad.to_owned()]), Err(InvalidLabels::Label(bad.to_owned())));
+    }
+    let many = (0..=Labels::COUNT_MAX).map(|number| number.to_string());
+    assert_eq!(Labels::new(many), Err(InvalidLabels::Count(33)));
 }

@@ -1,5 +1,7 @@
 //! What a caller can ask for; one operation per file. Every door comes through here.
 
+mod account;
+mod attempt_output;
 mod brief;
 mod cancel;
 mod events;
@@ -7,6 +9,7 @@ mod find;
 mod fixture;
 mod follow;
 mod list;
+mod nodes;
 mod orphans;
 mod output;
 mod questions;
@@ -21,6 +24,7 @@ pub use brief::{Brief, BriefLine, BriefSection, Briefing, TOKENS_MAX, tokens};
 pub use fixture::SubmitFixture;
 pub use follow::{Changed, Follower};
 pub use list::{JobPage, ListQuery, PAGE_MAX};
+pub use nodes::NodeView;
 pub use output::{OUTPUT_BYTES_MAX, OutputCursor, OutputPage, OutputQuery, OutputStart};
 pub use questions::{Answered, Answering, OpenQuestions, QuestionPage};
 pub use remove::Removed;

@@ -10,10 +10,12 @@ use tokio::time::Instant;
 
 use crate::Engine;
 use crate::engine::Caller;
-use crate::process::output::{Chunk, OutputFile};
+use crate::peers::{Piece, ReadFrom, Reading};
 
 /// Most bytes in one answer.
 pub const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Longest wait that is asked of another node in one request.
+const PEER_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A position in the output of a job: the attempt, and the byte within it. Written `attempt.offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,74 +103,78 @@ impl Engine {
         loop {
             // The job is read before its output: if it is finished, the output read next is all there will be.
             let job = self.inner.store.job(job.id).await?.ok_or_else(|| Fault::job_not_found(name))?;
-            let page = self.read_page(job, start, query.bytes_max).await?;
+            let attempt = attempt_asked_for(&job, start)?;
+            let elsewhere = self.elsewhere(&job, attempt).await?;
+            // Only where an attempt runs its output is news.
+            let wait = match job.is_finished() || attempt < job.attempt {
+                false if elsewhere.is_some() => deadline.saturating_duration_since(Instant::now()).min(PEER_WAIT_MAX),
+                _ => Duration::ZERO,
+            };
+            let from = match start {
+                OutputStart::Head => ReadFrom::Offset(0),
+                OutputStart::Cursor(cursor) => ReadFrom::Offset(cursor.offset),
+                OutputStart::TailLines(lines) => ReadFrom::TailLines(lines),
+            };
+            let reading = Reading { job: job.id, attempt, from, bytes_max: query.bytes_max, wait };
+            let piece = match (elsewhere, &self.inner.peers) {
+                (Some(node), Some(peers)) => self.inner.unless_draining(peers.read(node, reading)).await?,
+                _ => self.read_here(&job, &reading).await?,
+            };
+            let page = page(job, start, attempt, piece)?;
             let moved_on = matches!(start, OutputStart::Cursor(cursor) if cursor.attempt != page.next.attempt);
             if !page.bytes.is_empty() || page.end || page.omitted > 0 {
                 return Ok(page);
             }
             start = OutputStart::Cursor(page.next);
-            if !moved_on && !self.inner.came(news.changed(), deadline).await {
+            let is_late = match elsewhere {
+                Some(_) => Instant::now() >= deadline,
+                None => !moved_on && !self.inner.came(news.changed(), deadline).await,
+            };
+            if is_late {
                 return Ok(page);
             }
         }
     }
+}
 
-    async fn read_page(&self, job: Job, start: OutputStart, bytes_max: usize) -> Result<OutputPage, Fault> {
-        if job.output_expired {
-            return Err(Fault::new(FaultCode::OutputExpired, format!("the output of job {} was removed", job.id))
-                .why("it is older than the retention of output, or space was needed")
-                .next("the job's outcome is still on record; pin jobs whose output must stay"));
+/// # Errors
+/// `output_expired`, `stale_cursor`.
+fn attempt_asked_for(job: &Job, start: OutputStart) -> Result<AttemptNumber, Fault> {
+    if job.output_expired {
+        return Err(Fault::new(FaultCode::OutputExpired, format!("the output of job {} was removed", job.id))
+            .why("it is older than the retention of output, or space was needed")
+            .next("the job's outcome is still on record; pin jobs whose output must stay"));
+    }
+    match start {
+        OutputStart::Cursor(cursor) if cursor.attempt > job.attempt => {
+            Err(stale(&cursor.to_string(), "the job has no such attempt"))
         }
-        let attempt = match start {
-            OutputStart::Cursor(cursor) => cursor.attempt,
-            _ => job.attempt,
-        };
-        if attempt > job.attempt {
-            return Err(stale(&format!("{attempt}.0"), "the job has no such attempt"));
-        }
-        let path = self.inner.settings.output_path(&job, attempt);
-        let (total, chunk) = tokio::task::spawn_blocking(move || read(&path, start, bytes_max))
-            .await
-            .map_err(Fault::internal)?
-            .map_err(|error| {
-                Fault::new(FaultCode::FileFailed, "the output could not be read").why(error.to_string())
-            })?;
-        if let OutputStart::Cursor(cursor) = start
-            && cursor.offset > total
-        {
-            return Err(stale(&cursor.to_string(), "it lies beyond the end of the output"));
-        }
-        Ok(page(job, attempt, total, chunk))
+        OutputStart::Cursor(cursor) => Ok(cursor.attempt),
+        _ => Ok(job.attempt),
     }
 }
 
-fn page(job: Job, attempt: AttemptNumber, total: u64, chunk: Chunk) -> OutputPage {
-    let at_end = chunk.next_offset >= total;
+fn page(job: Job, start: OutputStart, attempt: AttemptNumber, piece: Piece) -> Result<OutputPage, Fault> {
+    if let OutputStart::Cursor(cursor) = start
+        && cursor.offset > piece.total
+    {
+        return Err(stale(&cursor.to_string(), "it lies beyond the end of the output"));
+    }
+    let at_end = piece.next_offset >= piece.total;
     let older = attempt < job.attempt;
     let next = match at_end && older {
         true => OutputCursor { attempt: attempt.next(), offset: 0 },
-        false => OutputCursor { attempt, offset: chunk.next_offset },
+        false => OutputCursor { attempt, offset: piece.next_offset },
     };
-    OutputPage {
-        from: OutputCursor { attempt, offset: chunk.offset },
-        bytes: chunk.bytes,
+    Ok(OutputPage {
+        from: OutputCursor { attempt, offset: piece.offset },
+        bytes: piece.bytes,
         next,
-        omitted: chunk.gap,
-        total,
+        omitted: piece.omitted,
+        total: piece.total,
         end: at_end && !older && job.is_finished(),
         job,
-    }
-}
-
-fn read(path: &std::path::Path, start: OutputStart, bytes_max: usize) -> std::io::Result<(u64, Chunk)> {
-    let file = OutputFile::open(path)?;
-    let offset = match start {
-        OutputStart::Head => 0,
-        OutputStart::Cursor(cursor) => cursor.offset,
-        OutputStart::TailLines(lines) => file.tail_start(lines)?,
-    };
-    let chunk = file.read(offset, bytes_max)?;
-    Ok((file.total(), chunk))
+    })
 }
 
 fn stale(cursor: &str, why: &str) -> Fault {

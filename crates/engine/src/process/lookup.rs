@@ -1,5 +1,6 @@
 //! Finds out what became of an attempt that was started before.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use longshore_domain::job::AttemptReport;
 use longshore_domain::{AttemptNumber, JobNumber, Nonce};
 use tokio::net::UnixStream;
 
-use super::ShimLink;
+use super::{ShimLink, ShimReport};
 use crate::shim::door;
 use crate::shim::wire::{BEGUN, ExitRecord, attempt_of, record_name, socket_name};
 
@@ -61,15 +62,11 @@ pub async fn look_up(run_dir: &Path, number: JobNumber, attempt: AttemptNumber, 
 /// Connects; waits while a shim that lives does not listen yet, or has no room for another connection: it is frozen.
 async fn connect(run_dir: &Path, number: JobNumber, attempt: AttemptNumber) -> io::Result<UnixStream> {
     let name = socket_name(number, attempt);
-    let is_alive = || {
-        let begun = std::fs::File::open(run_dir.join(BEGUN));
-        begun.is_ok_and(|begun| door::is_alive(&begun, number, attempt))
-    };
     let mut pause = BUSY_PAUSE_MIN;
     loop {
         match connect_now(run_dir, &name).await {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_alive() => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && is_alive(run_dir, number, attempt) => {}
             connected => return connected,
         }
         tokio::time::sleep(pause).await;
@@ -112,16 +109,29 @@ pub async fn exit_record(
     (record.nonce == nonce).then_some(record.report)
 }
 
-/// Removes the traces of every attempt that `is_live` does not know: their ends are stored, and whoever stored them
-/// was killed before it could remove the traces. Right only if no spawner of an earlier daemon is left.
-pub fn forget_all_but(run_dir: &Path, is_live: impl Fn(JobNumber, AttemptNumber) -> bool) {
+/// The attempts that left a trace, or whose traces are incomplete.
+pub fn traces(run_dir: &Path) -> BTreeSet<(JobNumber, AttemptNumber)> {
     let entries = std::fs::read_dir(run_dir).into_iter().flatten().flatten();
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-    for (number, attempt) in names.filter_map(|name| attempt_of(&name)) {
-        if !is_live(number, attempt) {
-            forget(run_dir, number, attempt);
-        }
+    names.filter_map(|name| attempt_of(&name)).collect()
+}
+
+/// Ends an attempt that is over for the store, at once if its shim still runs, and removes its traces. Right only if no
+/// spawner of an earlier daemon is left.
+pub async fn end(run_dir: &Path, number: JobNumber, attempt: AttemptNumber) {
+    if is_alive(run_dir, number, attempt)
+        && let Ok(socket) = connect(run_dir, number, attempt).await
+    {
+        let mut link = ShimLink::new(socket);
+        link.control().stop(true);
+        while !matches!(link.next().await, None | Some(ShimReport::Ended(_))) {}
     }
+    forget(run_dir, number, attempt);
+}
+
+fn is_alive(run_dir: &Path, number: JobNumber, attempt: AttemptNumber) -> bool {
+    let begun = std::fs::File::open(run_dir.join(BEGUN));
+    begun.is_ok_and(|begun| door::is_alive(&begun, number, attempt))
 }
 
 /// Removes the traces of an attempt. Call it once its end is stored.

@@ -16,5 +16,5 @@ pub use crate::shim::wire::{AttemptPlan, Progress};
 pub use error::ProcessError;
 pub use leftovers::kill_leftovers;
 pub use link::{ShimControl, ShimLink, ShimReport};
-pub use lookup::{Found, exit_record, forget, forget_all_but, look_up};
+pub use lookup::{Found, end, exit_record, forget, look_up, traces};
 pub use spawner::{Spawner, SpawnerOptions};

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_domain::job::StateName;
+use longshore_domain::label::Labels;
+use longshore_domain::node::NewNode;
 use longshore_domain::{NodeId, Principal, Timestamp};
 use longshore_engine::ops::{Caller, OutputQuery, OutputStart};
 use longshore_engine::{Clock, Engine, Retention, Settings};
@@ -136,8 +138,16 @@ fn engine_settings(folder: &tempfile::TempDir) -> Settings {
     let program = test.parent().unwrap().parent().unwrap().join("examples/mcp_spawner");
     assert!(program.exists(), "build it first: cargo build -p longshore-mcp --example mcp_spawner");
     Settings {
-        node: NodeId::new(Timestamp::from_millis(0), 1),
-        boot: "this boot".into(),
+        node: NewNode {
+            id: NodeId::new(Timestamp::from_millis(0), 1),
+            name: "test".into(),
+            address: None,
+            labels: Labels::default(),
+            capacity: 8,
+            version: "0".into(),
+            boot: "this boot".into(),
+            incarnation: "this process".into(),
+        },
         run_dir: folder.path().join("run"),
         output_dir: folder.path().join("output"),
         archive_dir: folder.path().join("archive"),
@@ -145,7 +155,6 @@ fn engine_settings(folder: &tempfile::TempDir) -> Settings {
         shim_args: vec![],
         shim_scope: false,
         cgroup: None,
-        capacity: 8,
         queues: BTreeMap::new(),
         lease: Duration::from_secs(30),
         env_allow: vec![],

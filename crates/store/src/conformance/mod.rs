@@ -15,6 +15,7 @@ pub mod history;
 pub mod leases;
 pub mod lists;
 pub mod model;
+pub mod nodes;
 pub mod questions;
 pub mod retention;
 pub(crate) mod scene;
@@ -127,6 +128,12 @@ macro_rules! conformance {
             shut::shutting_finishes_the_writes_under_way,
             shut::waiting_for_others_ends_when_the_store_is_shut,
             shut::a_store_knows_what_it_is,
+            nodes::nodes_that_join_are_listed_as_they_said,
+            nodes::a_node_is_alive_as_long_as_it_is_heard_of,
+            nodes::a_second_process_under_one_name_is_refused_while_the_first_is_alive,
+            nodes::of_many_processes_under_one_name_one_joins,
+            nodes::nodes_long_gone_are_forgotten,
+            nodes::a_secret_is_the_first_that_was_offered,
             model::random_histories_agree_with_a_plain_model,
         }
     };

@@ -56,6 +56,8 @@ pub enum BlobKind {
     Artifact(Digest),
     /// A file that holds what an attempt printed.
     Output {
+        /// The folder that it is in.
+        day: String,
         /// The job.
         job: JobId,
         /// The attempt.

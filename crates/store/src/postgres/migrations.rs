@@ -24,8 +24,8 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         compatible_from: 1,
     },
     Migration {
-        name: "0002_leases.sql",
-        sql: include_str!("../../migrations/postgres/0002_leases.sql"),
+        name: "0002_nodes.sql",
+        sql: include_str!("../../migrations/postgres/0002_nodes.sql"),
         compatible_from: 1,
     },
     // An older program would not take the artifacts of a job away with it.
@@ -69,11 +69,7 @@ async fn migrate_inside(session: &Session, schema: &str) -> Attempted<()> {
     if exists.is_empty() {
         session.execute(&format!("CREATE SCHEMA {schema}")).await?;
     }
-    let tables = session.query("SELECT to_regclass($1)::text", &[&format!("{schema}.meta")]).await?;
-    let found = match tables[0].try_get::<_, Option<String>>(0)? {
-        Some(_) => read(session).await?,
-        None => Found { version: 0, compatible_from: 0 },
-    };
+    let found = find(session, schema).await?;
     found.judge()?;
     for (at, step) in MIGRATIONS.iter().enumerate().skip(found.version as usize) {
         session.execute(step.sql).await?;
@@ -87,6 +83,29 @@ async fn migrate_inside(session: &Session, schema: &str) -> Attempted<()> {
 /// Checks that this build can work with the schema, as a newer node may have left it.
 pub(super) async fn check(session: &Session) -> Attempted<()> {
     read(session).await?.judge()
+}
+
+/// The server's version and that of the schema, for people.
+///
+/// # Errors
+/// [`Trouble::Newer`] for a schema that this build cannot work with.
+pub(super) async fn look(session: &Session, schema: &str) -> Attempted<String> {
+    let found = find(session, schema).await?;
+    found.judge()?;
+    let server = session.query("SELECT current_setting('server_version')", &[]).await?;
+    let server = server[0].try_get::<_, String>(0)?;
+    Ok(match found.version {
+        0 => format!("PostgreSQL {server}, no schema yet"),
+        version => format!("PostgreSQL {server}, schema {version}"),
+    })
+}
+
+async fn find(session: &Session, schema: &str) -> Attempted<Found> {
+    let tables = session.query("SELECT to_regclass($1)::text", &[&format!("{schema}.meta")]).await?;
+    match tables[0].try_get::<_, Option<String>>(0)? {
+        Some(_) => read(session).await,
+        None => Ok(Found { version: 0, compatible_from: 0 }),
+    }
 }
 
 /// The version of the schema.

@@ -20,6 +20,7 @@ mod listener;
 pub(crate) mod migrations;
 pub(crate) mod moving;
 mod node;
+mod nodes;
 mod options;
 mod pool;
 mod port;
@@ -104,6 +105,18 @@ impl PostgresStore {
         tokio::spawn(listener::serve(node, mark, life));
         let doors = Mutex::new(Some(Doors { writer, pool, _alive: Arc::new(alive) }));
         Ok(Self { doors, ended, mark: seen })
+    }
+
+    /// What is found at the place, for people, without changing anything there.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`], but nothing is waited for.
+    pub async fn look(options: &PostgresOptions) -> Result<String, StoreError> {
+        let found = async {
+            let session = connector(options)?.connect_to_any_schema().await?;
+            migrations::look(&session, &options.schema).await
+        };
+        found.await.map_err(|trouble| failed("look at the database", trouble))
     }
 
     fn doors(&self) -> Result<Doors, StoreError> {

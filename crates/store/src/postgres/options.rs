@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::address::Address;
+
 /// How a database is reached. The defaults suit a node of a team.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PostgresOptions {
@@ -38,6 +40,14 @@ impl PostgresOptions {
             queue_concurrency: 16,
             patience: Duration::from_secs(10),
         }
+    }
+
+    /// Where the database is, for people: without user and password.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with the URL, which does not repeat it.
+    pub fn location(&self) -> Result<String, String> {
+        Address::read(self).map(|address| address.location).map_err(|trouble| trouble.to_string())
     }
 }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
+use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
     Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
     StoreError, StoreFacts, Submitted, Unannounced,
@@ -14,7 +15,7 @@ use longshore_domain::store::{
 use longshore_domain::time::Timestamp;
 
 use super::batch::{Answer, Ask, Done, Request};
-use super::{Doors, PostgresStore, announced, list, queries, questions, record, retention};
+use super::{Doors, PostgresStore, announced, list, nodes, queries, questions, record, retention};
 use crate::draft::{Draft, unpack};
 
 #[async_trait]
@@ -233,6 +234,59 @@ impl Store for PostgresStore {
         pool.transact("remove jobs", move |node, turn| {
             let jobs = jobs.clone();
             async move { retention::remove(node, turn, &jobs).await }.boxed()
+        })
+        .await
+    }
+
+    async fn join(&self, new: NewNode, lease: Duration, now: Timestamp) -> Result<NodeRecord, StoreError> {
+        let (pool, new) = (self.doors()?.pool, &new);
+        pool.transact("enter a node", move |node, turn| {
+            let new = new.clone();
+            async move { nodes::join(node, turn, &new, lease, now).await }.boxed()
+        })
+        .await?
+    }
+
+    async fn beat(
+        &self,
+        id: NodeId,
+        incarnation: String,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<NodeRecord, StoreError> {
+        let (pool, incarnation) = (self.doors()?.pool, &incarnation);
+        pool.transact("note that a node is there", move |node, turn| {
+            let incarnation = incarnation.clone();
+            async move { nodes::beat(node, turn, id, &incarnation, lease, now).await }.boxed()
+        })
+        .await?
+    }
+
+    async fn leave(&self, id: NodeId, incarnation: String) -> Result<(), StoreError> {
+        let (pool, incarnation) = (self.doors()?.pool, &incarnation);
+        pool.transact("strike a node off", move |node, turn| {
+            let incarnation = incarnation.clone();
+            async move { nodes::leave(node, turn, id, &incarnation).await }.boxed()
+        })
+        .await
+    }
+
+    async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
+        let pool = self.doors()?.pool;
+        let said = pool.node.clock.said(now);
+        pool.read("list nodes", |session| nodes::all(session, said).boxed()).await
+    }
+
+    async fn set_draining(&self, id: NodeId, draining: bool) -> Result<(), StoreError> {
+        let pool = self.doors()?.pool;
+        pool.transact("have a node drain", |node, turn| nodes::set_draining(node, turn, id, draining).boxed()).await?
+    }
+
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        let (pool, name) = (self.doors()?.pool, &name);
+        pool.transact("read a secret", move |node, turn| {
+            let name = name.clone();
+            async move { nodes::secret(node, turn, &name, &fresh).await }.boxed()
         })
         .await
     }

@@ -139,7 +139,7 @@ pub(super) fn present(rows: &[Row], at: usize) -> Attempted<Timestamp> {
     time(row, at)
 }
 
-fn time(row: &Row, at: usize) -> Attempted<Timestamp> {
+pub(super) fn time(row: &Row, at: usize) -> Attempted<Timestamp> {
     Ok(Timestamp::from_millis(get(row, at)?))
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod lines;
 pub(crate) mod list;
 pub(crate) mod migrations;
 pub(crate) mod moving;
+mod nodes;
 pub(crate) mod open;
 mod options;
 mod port;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
+use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
     Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
     StoreError, StoreFacts, Submitted, Unannounced,
@@ -14,7 +15,7 @@ use longshore_domain::time::Timestamp;
 
 use super::claim::claim;
 use super::submit::submit;
-use super::{SqliteStore, announced, desk, list, migrations, queries, questions, record, retention};
+use super::{SqliteStore, announced, desk, list, migrations, nodes, queries, questions, record, retention};
 use crate::draft::{Draft, unpack};
 
 /// What [`Store::changed`] gives.
@@ -202,6 +203,38 @@ impl Store for SqliteStore {
 
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError> {
         self.doors()?.writer.call("remove jobs", move |desk| retention::remove(desk, &jobs)).await
+    }
+
+    async fn join(&self, new: NewNode, lease: Duration, now: Timestamp) -> Result<NodeRecord, StoreError> {
+        self.doors()?.writer.call("enter a node", move |desk| nodes::join(desk, &new, lease, now)).await?
+    }
+
+    async fn beat(
+        &self,
+        node: NodeId,
+        incarnation: String,
+        lease: Duration,
+        now: Timestamp,
+    ) -> Result<NodeRecord, StoreError> {
+        let work = move |desk: &mut desk::Desk<'_>| nodes::beat(desk, node, &incarnation, lease, now);
+        self.doors()?.writer.call("note that a node is there", work).await?
+    }
+
+    async fn leave(&self, node: NodeId, incarnation: String) -> Result<(), StoreError> {
+        self.doors()?.writer.call("strike a node off", move |desk| nodes::leave(desk, node, &incarnation)).await
+    }
+
+    async fn nodes(&self, now: Timestamp) -> Result<Vec<NodeRecord>, StoreError> {
+        self.doors()?.readers.call("list nodes", move |connection| nodes::all(connection, now)).await
+    }
+
+    async fn set_draining(&self, node: NodeId, draining: bool) -> Result<(), StoreError> {
+        let work = move |desk: &mut desk::Desk<'_>| nodes::set_draining(desk, node, draining);
+        self.doors()?.writer.call("have a node drain", work).await?
+    }
+
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
+        self.doors()?.writer.call("read a secret", move |desk| nodes::secret(desk, &name, &fresh)).await
     }
 
     async fn changed(&self, seen: u64) -> Result<u64, StoreError> {

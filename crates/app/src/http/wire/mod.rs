@@ -4,6 +4,8 @@ mod answers;
 mod brief;
 mod conversion;
 mod job;
+mod nodes;
+mod peers;
 mod requests;
 
 pub(crate) use answers::{
@@ -13,4 +15,6 @@ pub(crate) use answers::{
 pub(crate) use brief::BriefBody;
 pub(crate) use conversion::{class_name, outcome_status};
 pub(crate) use job::{JobBody, JobDetailBody, OutcomeBody, ProgressBody, SpecBody};
+pub(crate) use nodes::{DrainBody, NodeBody, NodesBody};
+pub(crate) use peers::{AccountBody, PieceHead, ReadingQuery};
 pub(crate) use requests::{CancelBody, GcBody, PinBody, SubmitBody, WaitBody};

@@ -16,7 +16,7 @@ fn agent(name: &str) -> Caller {
     Caller { principal: Principal::agent(name), conversation: None }
 }
 
-fn question(key: &str) -> QuestionSpec {
+pub(super) fn question(key: &str) -> QuestionSpec {
     QuestionSpec {
         key: key.into(),
         kind: QuestionKind::Text,
@@ -26,15 +26,15 @@ fn question(key: &str) -> QuestionSpec {
     }
 }
 
-fn ask(keys: &[&str]) -> FixtureStep {
+pub(super) fn ask(keys: &[&str]) -> FixtureStep {
     FixtureStep::Ask(keys.iter().map(|key| question(key)).collect())
 }
 
-fn script(steps: Vec<FixtureStep>, end: &str) -> FixtureSpec {
+pub(super) fn script(steps: Vec<FixtureStep>, end: &str) -> FixtureSpec {
     FixtureSpec { steps, end: FixtureEnd::Text(end.into()), deadline: None }
 }
 
-fn accepted(value: impl Into<Value>) -> Answering {
+pub(super) fn accepted(value: impl Into<Value>) -> Answering {
     decided(Decision::Accepted(value.into()))
 }
 
@@ -47,12 +47,12 @@ fn everything() -> OpenQuestions {
 }
 
 impl Kit {
-    async fn play(&self, spec: FixtureSpec) -> Job {
+    pub(super) async fn play(&self, spec: FixtureSpec) -> Job {
         self.engine.submit_fixture(&owner(), SubmitFixture::new(spec)).await.unwrap().job
     }
 
     /// The open questions of a job, once it has as many.
-    async fn asked(&self, job: &Job, count: usize) -> Vec<Question> {
+    pub(super) async fn asked(&self, job: &Job, count: usize) -> Vec<Question> {
         let name = job.id.to_string();
         let mut after = EventSeq(0);
         loop {
@@ -67,7 +67,7 @@ impl Kit {
         }
     }
 
-    async fn answer(&self, question: &Question, answering: Answering) -> Result<Answered, Fault> {
+    pub(super) async fn answer(&self, question: &Question, answering: Answering) -> Result<Answered, Fault> {
         let (job, question) = (question.job.to_string(), question.id.to_string());
         self.engine.answer(&owner(), &job, &question, answering).await
     }
@@ -339,7 +339,7 @@ async fn questions_wait_through_a_restart() {
     kit.answer(&open[0], accepted("before ")).await.unwrap();
     // A restarted machine makes no difference either: nothing of a script lives outside of the store.
     for boot in ["this boot", "another boot"] {
-        kit.restart(|settings| settings.boot = boot.into()).await;
+        kit.restart(|settings| settings.node.boot = boot.into()).await;
         assert_eq!(kit.open(&owner()).await, open[1..]);
         let found = kit.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
         assert_eq!((found.state.name(), found.attempt.0), (StateName::Asking, 1));

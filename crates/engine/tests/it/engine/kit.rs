@@ -1,17 +1,22 @@
 //! An engine in a temporary folder, and the words that the tests use of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use longshore_domain::fault::FaultCode;
 use longshore_domain::job::QueueName;
-use longshore_domain::{Fault, Job, NodeId, Timestamp};
+use longshore_domain::label::Labels;
+use longshore_domain::node::NewNode;
+use longshore_domain::{AttemptNumber, Fault, Job, JobId, NodeId, Timestamp};
 use longshore_engine::ops::{Caller, OutputPage, OutputQuery, OutputStart, Submit, WaitFor};
+use longshore_engine::peers::{Account, Peers, Piece, Reading};
 use longshore_engine::{Clock, Engine, Retention, Settings};
-use longshore_store::{SqliteOptions, SqliteStore};
+use longshore_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
 use longshore_testkit::ShimsEnd;
+use longshore_testkit::postgres::Server;
 
 use crate::shim::kit::program;
 
@@ -22,6 +27,8 @@ pub(super) struct Kit {
     pub(super) engine: Engine,
     pub(super) settings: Settings,
     pub(super) folder: PathBuf,
+    /// What several share; without it the store is a file of its own.
+    pub(super) shared: Option<Shared>,
     _shims: ShimsEnd,
     _folder: tempfile::TempDir,
 }
@@ -38,11 +45,28 @@ impl Kit {
     }
 
     pub(super) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::make(None, 1, change).await
+    }
+
+    /// One of several nodes.
+    pub(super) async fn node(shared: &Shared, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::make(Some(shared.clone()), number, change).await
+    }
+
+    async fn make(shared: Option<Shared>, number: u128, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_owned();
         let mut settings = Settings {
-            node: NodeId::new(Timestamp::from_millis(0), 1),
-            boot: "this boot".into(),
+            node: NewNode {
+                id: NodeId::new(Timestamp::from_millis(0), number),
+                name: format!("node-{number}"),
+                address: None,
+                labels: Labels::default(),
+                capacity: 8,
+                version: "0".into(),
+                boot: "this boot".into(),
+                incarnation: "this process".into(),
+            },
             run_dir: path.join("run"),
             output_dir: path.join("output"),
             archive_dir: path.join("archive"),
@@ -50,7 +74,6 @@ impl Kit {
             shim_args: vec![],
             shim_scope: false,
             cgroup: None,
-            capacity: 8,
             queues: BTreeMap::from([(QueueName::try_from("narrow".to_owned()).unwrap(), 1)]),
             lease: Duration::from_secs(30),
             env_allow: vec![],
@@ -58,15 +81,15 @@ impl Kit {
             fixtures: true,
         };
         change(&mut settings);
-        let engine = open(&path, &settings).await;
-        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, _folder: folder }
+        let engine = open(&path, shared.as_ref(), &settings).await;
+        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, shared, _folder: folder }
     }
 
     /// Ends this engine and starts another on the same folders, as a restarted daemon would.
     pub(super) async fn restart(&mut self, change: impl FnOnce(&mut Settings)) {
         self.engine.close(LIMIT).await;
         change(&mut self.settings);
-        self.engine = open(&self.folder, &self.settings).await;
+        self.engine = open(&self.folder, self.shared.as_ref(), &self.settings).await;
     }
 
     pub(super) async fn submit(&self, request: Submit) -> Job {
@@ -115,6 +138,11 @@ impl Kit {
         self.folder.join(name).to_string_lossy().into_owned()
     }
 
+    /// Whether an attempt left something behind that is not removed yet.
+    pub(super) fn has_traces(&self) -> bool {
+        !longshore_engine::process::traces(&self.settings.run_dir).is_empty()
+    }
+
     /// A pipe that a command can wait at, and the word that lets it go on.
     pub(super) fn gate(&self, name: &str) -> Gate {
         let path = self.folder.join(name);
@@ -140,9 +168,56 @@ impl Gate {
     }
 }
 
-async fn open(folder: &std::path::Path, settings: &Settings) -> Engine {
-    let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap();
-    Engine::open(Arc::new(store), Clock::system(), settings.clone()).await.unwrap()
+async fn open(folder: &std::path::Path, shared: Option<&Shared>, settings: &Settings) -> Engine {
+    let Some(shared) = shared else {
+        let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap();
+        return Engine::open(Arc::new(store), Clock::system(), settings.clone()).await.unwrap();
+    };
+    let store = Arc::new(PostgresStore::open(PostgresOptions::new(&shared.database)).await.unwrap());
+    let peers = Arc::new(shared.peers.clone());
+    let engine = Engine::open_among(peers, store, Clock::system(), settings.clone()).await.unwrap();
+    shared.peers.0.lock().unwrap().insert(settings.node.id, engine.clone());
+    engine
+}
+
+/// What the nodes of a test share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) database: String,
+    pub(super) peers: Neighbours,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self { database: Server::shared().database(), peers: Neighbours::default() }
+    }
+}
+
+/// Nodes that reach one another without a network.
+#[derive(Clone, Default)]
+pub(super) struct Neighbours(Arc<Mutex<HashMap<NodeId, Engine>>>);
+
+impl Neighbours {
+    /// Has a node answer nobody any more.
+    pub(super) fn silence(&self, kit: &Kit) {
+        self.0.lock().unwrap().remove(&kit.settings.node.id);
+    }
+
+    fn find(&self, node: NodeId) -> Result<Engine, Fault> {
+        let found = self.0.lock().unwrap().get(&node).cloned();
+        found.ok_or_else(|| Fault::new(FaultCode::NodeUnreachable, "nobody is at home"))
+    }
+}
+
+#[async_trait]
+impl Peers for Neighbours {
+    async fn read(&self, node: NodeId, reading: Reading) -> Result<Piece, Fault> {
+        self.find(node)?.own_output(reading).await
+    }
+
+    async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {
+        Ok(self.find(node)?.account(job, attempt))
+    }
 }
 
 pub(super) fn owner() -> Caller {

@@ -6,6 +6,7 @@ mod asking;
 mod briefs;
 mod ending;
 mod kit;
+mod nodes;
 mod recovery;
 mod retaining;
 mod seeing;

@@ -57,7 +57,7 @@ async fn after_a_reboot_an_unseen_end_is_lost_and_not_repeated() {
     let mut kit = Kit::new().await;
     let job = kit.submit(shell("echo ready; sleep 1000")).await;
     kit.speaks(&job).await;
-    kit.restart(|settings| settings.boot = "another boot".into()).await;
+    kit.restart(|settings| settings.node.boot = "another boot".into()).await;
     let ended = kit.ended(&job).await;
     let outcome = ended.outcome().unwrap();
     assert_eq!(outcome.reason, Some(FailReason::Lost));
@@ -160,7 +160,7 @@ async fn a_frozen_shim_holds_nothing_up_and_is_followed_once_it_goes_on() {
     assert_eq!(kit.printed(&job).await, "before\n");
 }
 
-fn processes_of(job: &str) -> Vec<u32> {
+pub(super) fn processes_of(job: &str) -> Vec<u32> {
     let variable = format!("LONGSHORE_JOB={job}");
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let ours = entries.filter(|entry| {

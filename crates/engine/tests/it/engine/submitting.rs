@@ -153,7 +153,7 @@ async fn a_narrow_queue_runs_one_job_at_a_time_by_priority() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_jobs_than_slots_all_run() {
-    let kit = Kit::with(|settings| settings.capacity = 2).await;
+    let kit = Kit::with(|settings| settings.node.capacity = 2).await;
     let mut jobs = vec![];
     for _ in 0..40 {
         jobs.push(kit.submit(shell("true")).await);

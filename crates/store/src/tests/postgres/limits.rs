@@ -8,6 +8,7 @@ use longshore_domain::store::{JobFilter, Store, StoreError};
 use super::{Schema, client, terminate_all};
 use crate::conformance::Place;
 use crate::conformance::scene::{MANY, Scene};
+use crate::postgres::migrations::SCHEMA_NEWEST;
 use crate::{PostgresOptions, PostgresStore};
 
 /// Where the end of the patience is what is tested.
@@ -38,9 +39,9 @@ async fn a_newer_schema_is_served_if_it_says_so_and_else_left_alone() {
     let store = schema.open().await;
     assert_eq!(store.job(job.id).await.unwrap(), Some(job));
     assert_eq!(store.facts().await.unwrap().schema, 7);
-    outsider.batch_execute("UPDATE meta SET compatible_from = 2").await.unwrap();
+    outsider.batch_execute("UPDATE meta SET compatible_from = 7").await.unwrap();
     let error = open_error(schema.options()).await;
-    assert!(matches!(error, StoreError::Newer { found: 7, known: 1 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 7, known: SCHEMA_NEWEST }), "{error:?}");
 }
 
 #[tokio::test]
@@ -52,7 +53,7 @@ async fn a_node_that_is_too_old_stops_serving_with_its_next_connection() {
     client(&schema).await.batch_execute(newer).await.unwrap();
     terminate_all(&schema).await;
     let error = scene.submit(scene.job()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 7, known: 1 }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: 7, known: SCHEMA_NEWEST }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,7 +7,6 @@ mod nodes;
 mod pair;
 mod plans;
 mod proxy;
-mod server;
 mod suite;
 mod tls;
 
@@ -18,12 +17,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_domain::store::Store;
+use longshore_testkit::postgres::Server;
 use tokio_postgres::{Client, NoTls};
 
 use crate::conformance::Place;
 use crate::postgres::clock::Clock;
 use crate::{PostgresOptions, PostgresStore};
-use server::Server;
 
 /// A schema of its own on a server.
 pub(super) struct Schema {

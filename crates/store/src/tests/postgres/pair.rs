@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
+use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
     ArtifactRecords, Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, Keep, NewJob, Notice, QuestionFilter,
     Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
@@ -205,6 +206,30 @@ impl Store for Turns {
 
     async fn remove(&self, jobs: Vec<JobId>) -> Answer<u64> {
         self.node().remove(jobs).await
+    }
+
+    async fn join(&self, node: NewNode, lease: Duration, now: Timestamp) -> Answer<NodeRecord> {
+        self.node().join(node, lease, now).await
+    }
+
+    async fn beat(&self, node: NodeId, incarnation: String, lease: Duration, now: Timestamp) -> Answer<NodeRecord> {
+        self.node().beat(node, incarnation, lease, now).await
+    }
+
+    async fn leave(&self, node: NodeId, incarnation: String) -> Answer<()> {
+        self.node().leave(node, incarnation).await
+    }
+
+    async fn nodes(&self, now: Timestamp) -> Answer<Vec<NodeRecord>> {
+        self.node().nodes(now).await
+    }
+
+    async fn set_draining(&self, node: NodeId, draining: bool) -> Answer<()> {
+        self.node().set_draining(node, draining).await
+    }
+
+    async fn secret(&self, name: String, fresh: [u8; 32]) -> Answer<[u8; 32]> {
+        self.node().secret(name, fresh).await
     }
 
     async fn changed(&self, seen: u64) -> Answer<u64> {

@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 
 use longshore_domain::store::{Store, StoreError};
+use longshore_testkit::postgres::Server;
 use tokio_postgres::NoTls;
 
-use super::server::Server;
 use super::{PATIENCE, PostgresOptions, PostgresStore};
 
 /// A port that nobody uses just now.

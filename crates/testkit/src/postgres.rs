@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Mutex, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Where distributions put the programs, beside the search path; newest version last.
 const PLACES: &str = "ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql@*/bin \
@@ -19,7 +20,7 @@ const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=
 const OTHER_USER: &str = "65534";
 
 /// A server that runs until it is stopped, or until this process ends, however it ends.
-pub(super) struct Server {
+pub struct Server {
     folder: PathBuf,
     bin: PathBuf,
     port: u16,
@@ -35,19 +36,19 @@ struct Running {
 
 impl Server {
     /// The server that tests share; they leave it running.
-    pub(super) fn shared() -> &'static Self {
+    pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| Self::make(PORT, SETTINGS.to_owned()).start())
     }
 
     /// A server for one test, which may stop it. Its folder stays until the process ends.
-    pub(super) fn own() -> &'static Self {
+    pub fn own() -> &'static Self {
         Box::leak(Box::new(Self::make(PORT, SETTINGS.to_owned()).start()))
     }
 
     /// A server for one test that is reached by TCP at `port` too, with a certificate of `localhost` that a root in
     /// the file `root.pem` signed. It asks the user `guarded` for a password.
-    pub(super) fn secured(port: u16) -> &'static Self {
+    pub fn secured(port: u16) -> &'static Self {
         let server = Self::make(port, format!("{SETTINGS} -c ssl=on -c listen_addresses=127.0.0.1"));
         let key = "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
         let script = format!(
@@ -63,7 +64,7 @@ impl Server {
     }
 
     /// A standby of this server, which commits nothing from then on that the standby does not have.
-    pub(super) fn standby(&self) -> &'static Self {
+    pub fn standby(&self) -> &'static Self {
         let standby = Self::empty(PORT, SETTINGS.to_owned());
         let backup = standby.run("pg_basebackup");
         standby.prepare(&format!("{backup} -D data -R -X stream -c fast -U longshore -h {}", self.folder.display()));
@@ -76,13 +77,13 @@ impl Server {
     }
 
     /// Makes a standby take writes.
-    pub(super) fn promote(&self) {
+    pub fn promote(&self) {
         self.prepare(&format!("{} promote -w -D data", self.run("pg_ctl")));
     }
 
     fn empty(port: u16, settings: String) -> Self {
-        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().expect("a folder");
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).expect("it is ours");
         // The shell of the server removes it.
         Self { folder: folder.keep(), bin: find(), port, settings, running: Mutex::new(None) }
     }
@@ -95,7 +96,7 @@ impl Server {
     }
 
     fn prepare(&self, script: &str) {
-        let done = self.shell(&format!("{script} >prepared 2>&1")).status().unwrap();
+        let done = self.shell(&format!("{script} >prepared 2>&1")).status().expect("a shell");
         assert!(done.success(), "the server cannot be prepared: {}", self.log());
     }
 
@@ -105,12 +106,12 @@ impl Server {
     }
 
     /// Where its socket is.
-    pub(super) fn folder(&self) -> &Path {
+    pub fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Starts the server, and waits until it takes connections.
-    pub(super) fn go_on(&self) {
+    pub fn go_on(&self) {
         let socket = self.folder.display();
         // However this process ends, the input of the shell ends with it.
         let script = format!(
@@ -123,26 +124,51 @@ impl Server {
             self.run("pg_isready"),
             self.port,
         );
-        let mut shell = self.shell(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut shell = self.shell(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a shell");
         let mut line = String::new();
-        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(shell.stdout.take().expect("a pipe")).read_line(&mut line).expect("text");
         assert_eq!(line, "up\n", "PostgreSQL does not start: {}", self.log());
-        let input = shell.stdin.take().unwrap();
-        *self.running.lock().unwrap() = Some(Running { shell, input });
+        let input = shell.stdin.take().expect("a pipe");
+        *self.lock() = Some(Running { shell, input });
     }
 
     /// Ends the server at once, as a crash does, and waits until it is gone.
-    pub(super) fn crash(&self) {
-        let Running { mut shell, mut input } = self.running.lock().unwrap().take().unwrap();
-        writeln!(input, "again").unwrap();
-        shell.wait().unwrap();
+    pub fn crash(&self) {
+        let Running { mut shell, mut input } = self.lock().take().expect("it runs");
+        writeln!(input, "again").expect("it listens");
+        shell.wait().expect("it is ours");
     }
 
     /// The same for good: its folder goes too.
-    pub(super) fn end(&self) {
-        let Running { mut shell, input } = self.running.lock().unwrap().take().unwrap();
+    pub fn end(&self) {
+        let Running { mut shell, input } = self.lock().take().expect("it runs");
         drop(input);
-        shell.wait().unwrap();
+        shell.wait().expect("it is ours");
+    }
+
+    /// A new database for one test: its URL, for the super-user and without a password.
+    pub fn database(&self) -> String {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("d{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.sql(&format!("CREATE DATABASE {name}"));
+        format!("postgres://longshore@{}/{name}", self.folder.display().to_string().replace('/', "%2F"))
+    }
+
+    /// Does something in SQL as the super-user.
+    pub fn sql(&self, sql: &str) {
+        let psql =
+            format!("{} -q -U longshore -h {} -p {} postgres", self.run("psql"), self.folder.display(), self.port);
+        let mut shell = self
+            .shell(&format!("{psql} -v ON_ERROR_STOP=1 >prepared 2>&1"))
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        shell.stdin.take().expect("a pipe").write_all(sql.as_bytes()).expect("it listens");
+        assert!(shell.wait().expect("it is ours").success(), "{sql}: {}", self.log());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn log(&self) -> String {
@@ -181,6 +207,6 @@ fn find() -> PathBuf {
 }
 
 fn output(script: &str) -> String {
-    let output = Command::new("sh").args(["-c", script]).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    let output = Command::new("sh").args(["-c", script]).output().expect("a shell");
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
 }

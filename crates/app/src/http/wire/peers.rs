@@ -1,0 +1,116 @@
+//! What nodes say to one another. Nodes of two versions may meet while they are upgraded one by one.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use longshore_domain::fault::Fault;
+use longshore_domain::{AttemptNumber, JobId};
+use longshore_engine::ops::OUTPUT_BYTES_MAX;
+use longshore_engine::peers::{Piece, ReadFrom, Reading};
+use serde::{Deserialize, Serialize};
+
+/// Longest wait that one node asks of another.
+const WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Which output to read; of `offset` and `tail_lines` one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ReadingQuery {
+    offset: Option<u64>,
+    tail_lines: Option<usize>,
+    bytes_max: usize,
+    wait_ms: u64,
+}
+
+impl From<&Reading> for ReadingQuery {
+    fn from(reading: &Reading) -> Self {
+        let (offset, tail_lines) = match reading.from {
+            ReadFrom::Offset(offset) => (Some(offset), None),
+            ReadFrom::TailLines(lines) => (None, Some(lines)),
+        };
+        let wait_ms = u64::try_from(reading.wait.as_millis()).unwrap_or(u64::MAX);
+        Self { offset, tail_lines, bytes_max: reading.bytes_max, wait_ms }
+    }
+}
+
+impl ReadingQuery {
+    /// As the query of an address.
+    pub(crate) fn to_text(&self) -> String {
+        let start = match (self.offset, self.tail_lines) {
+            (_, Some(lines)) => format!("tail_lines={lines}"),
+            (offset, None) => format!("offset={}", offset.unwrap_or(0)),
+        };
+        format!("{start}&bytes_max={}&wait_ms={}", self.bytes_max, self.wait_ms)
+    }
+
+    /// # Errors
+    /// `invalid_argument`.
+    pub(crate) fn reading(&self, job: JobId, attempt: AttemptNumber) -> Result<Reading, Fault> {
+        if !(1..=OUTPUT_BYTES_MAX).contains(&self.bytes_max) {
+            return Err(Fault::invalid("bytes_max", format!("must be 1 to {OUTPUT_BYTES_MAX}")));
+        }
+        let from = self.tail_lines.map_or(ReadFrom::Offset(self.offset.unwrap_or(0)), ReadFrom::TailLines);
+        let wait = Duration::from_millis(self.wait_ms).min(WAIT_MAX);
+        Ok(Reading { job, attempt, from, bytes_max: self.bytes_max, wait })
+    }
+}
+
+/// Everything about a piece of output but its bytes, which are the body. Sent as headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PieceHead {
+    offset: u64,
+    next_offset: u64,
+    omitted: u64,
+    total: u64,
+}
+
+const OFFSET: &str = "longshore-offset";
+const NEXT_OFFSET: &str = "longshore-next-offset";
+const OMITTED: &str = "longshore-omitted";
+const TOTAL: &str = "longshore-total";
+
+impl PieceHead {
+    pub(crate) fn of(piece: &Piece) -> Self {
+        let Piece { offset, next_offset, omitted, total, .. } = *piece;
+        Self { offset, next_offset, omitted, total }
+    }
+
+    /// The piece with its bytes.
+    pub(crate) fn with(self, bytes: Vec<u8>) -> Piece {
+        let Self { offset, next_offset, omitted, total } = self;
+        Piece { offset, bytes, next_offset, omitted, total }
+    }
+
+    pub(crate) fn to_headers(self) -> HeaderMap {
+        let Self { offset, next_offset, omitted, total } = self;
+        let pairs = [(OFFSET, offset), (NEXT_OFFSET, next_offset), (OMITTED, omitted), (TOTAL, total)];
+        pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from(value))).into_iter().collect()
+    }
+
+    /// What headers say; nothing if one is missing.
+    pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
+        let number = |name| headers.get(name)?.to_str().ok()?.parse().ok();
+        let (offset, next_offset) = (number(OFFSET)?, number(NEXT_OFFSET)?);
+        Some(Self { offset, next_offset, omitted: number(OMITTED)?, total: number(TOTAL)? })
+    }
+}
+
+/// What a node says of an attempt of its own.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct AccountBody {
+    /// It is there, and its lease is renewed.
+    pub(crate) lives: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_node_says_another_understands() {
+        let piece = Piece { offset: 7, bytes: vec![0, 255], next_offset: 9, omitted: 3, total: 11 };
+        let head = PieceHead::read(&PieceHead::of(&piece).to_headers()).unwrap();
+        assert_eq!(head.with(piece.bytes.clone()), piece);
+        assert_eq!(PieceHead::read(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,63 @@
+//! Opening the store that the configuration names, and what to do if it cannot be.
+
+use std::sync::Arc;
+
+use longshore_domain::fault::Fault;
+use longshore_domain::store::{Store, StoreError};
+use longshore_store::{Durability, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
+
+use crate::config::{self, Config, StoreAt};
+use crate::home::Home;
+
+/// Opens the store, making it if need be.
+///
+/// # Errors
+/// The store's own, with what the database server says.
+pub(crate) async fn open(home: &Home, config: &Config) -> Result<Arc<dyn Store>, Fault> {
+    match &config.store {
+        StoreAt::Home => Ok(Arc::new(open_file(home, config)?)),
+        StoreAt::Server { options, location } => {
+            let options = PostgresOptions { queue_concurrency: config.queue_concurrency, ..options.clone() };
+            let opened = PostgresStore::open(options).await;
+            Ok(Arc::new(opened.map_err(|error| explain(error, location))?))
+        }
+    }
+}
+
+fn open_file(home: &Home, config: &Config) -> Result<SqliteStore, StoreError> {
+    let options = SqliteOptions {
+        durability: match config.durability {
+            config::Durability::Full => Durability::Full,
+            config::Durability::Normal => Durability::Normal,
+        },
+        queue_concurrency: config.queue_concurrency,
+        ..SqliteOptions::default()
+    };
+    SqliteStore::open(home.file("data/jobs.db"), options)
+}
+
+/// What is found at the server of a configuration; nothing is changed there.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn look(options: &PostgresOptions, location: &str) -> Result<String, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fault::internal)?;
+    let found = runtime.block_on(PostgresStore::look(options));
+    found.map(|found| format!("{found} at {location}")).map_err(|error| explain(error, location))
+}
+
+/// Says to whoever runs a node what the server says: to them it is no secret, and none is in it.
+fn explain(error: StoreError, location: &str) -> Fault {
+    let advice = match &error {
+        StoreError::Unavailable(_) => {
+            "check that the server runs and that `store.url` names it and a user whom it lets in; \
+             PGPASSWORD or ~/.pgpass give the password"
+        }
+        StoreError::ReadOnly(_) => "name the server that takes writes, and a user who may write, in `store.url`",
+        _ => return error.into(),
+    };
+    let mut fault = Fault::from(error);
+    fault.message = format!("the database at {location} cannot be used");
+    fault.why = fault.private.take();
+    fault.next(advice)
+}

@@ -1,0 +1,142 @@
+//! Several daemons on one database, as people and scripts see them.
+
+use std::io::Read;
+use std::process::Stdio;
+
+use longshore_testkit::postgres::Server;
+use rustix::process::{Signal, kill_process};
+use serde_json::Value;
+
+use crate::harness::{Home, pid_of, until_there};
+
+/// One that takes jobs, and one that drains. A lease this short runs out within a test.
+fn pair(lease: &str) -> (Home, Home) {
+    let url = Server::shared().database();
+    let home = |name: &str| {
+        let settings = format!(
+            "lease = \"{lease}\"\n[store]\nurl = \"{url}\"\n[node]\nname = \"{name}\"\nlabels = [\"of-{name}\"]\n"
+        );
+        Home::configured(&settings)
+    };
+    let (runs, other) = (home("runs"), home("other"));
+    runs.daemon();
+    other.run(&["drain"]).ok();
+    (runs, other)
+}
+
+fn nodes(home: &Home) -> Vec<Value> {
+    let text = home.run(&["nodes", "--json"]).ok().text();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn nodes_are_listed_and_drained_from_any_of_them() {
+    let (runs, other) = pair("30s");
+    let facts = |home: &Home| {
+        let found = nodes(home);
+        let fact = |node: &Value| {
+            let word = |name: &str| node[name].to_string();
+            ["name", "own", "alive", "draining", "running", "labels"].map(word).join(" ")
+        };
+        found.iter().map(fact).collect::<Vec<_>>()
+    };
+    let first = facts(&runs);
+    assert_eq!(first, [r#""other" false true true 0 ["of-other"]"#, r#""runs" true true false 0 ["of-runs"]"#]);
+    let go = runs.scratch("go");
+    let id = other.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(runs.first_line(&id), "up\n");
+    let draining = runs.run(&["drain", "runs", "--json"]).ok().json();
+    assert_eq!((&draining["running"], &draining["draining"]), (&1.into(), &true.into()));
+    let waits = runs.command(&["drain", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
+    let queued = runs.submit(&["--", "true"]);
+    std::fs::write(&go, "").unwrap();
+    let told = String::from_utf8(waits.wait_with_output().unwrap().stdout).unwrap();
+    assert_eq!(told, "node runs takes no more jobs and runs 0\n");
+    assert_eq!(runs.run(&["show", "--json", &queued]).ok().json()["state"], "queued");
+    other.run(&["drain", "--off"]).ok();
+    assert_eq!(runs.run(&["wait", &queued]).code, 0);
+    assert_eq!(runs.run(&["drain", "nobody"]).code, 66);
+    runs.run(&["down"]).ok();
+    assert_eq!(facts(&other), [r#""other" true true false 0 ["of-other"]"#]);
+}
+
+#[test]
+fn output_of_a_job_is_read_through_any_node() {
+    let (runs, other) = pair("30s");
+    let go = runs.scratch("go");
+    let id = other.submit(&["--", "sh", "-c", &until_there(&go)]);
+    let mut follower = other.command(&["logs", "-f", &id]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = follower.stdout.take().unwrap();
+    let mut first = [0; 3];
+    out.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"up\n");
+    std::fs::write(&go, "").unwrap();
+    let mut rest = String::new();
+    out.read_to_string(&mut rest).unwrap();
+    assert!(follower.wait().unwrap().success());
+    assert_eq!(rest, "down\n");
+    assert_eq!(other.run(&["logs", "--tail", "1", &id]).ok().text(), "down\n");
+    kill_process(pid_of(&runs.daemon()), Signal::KILL).unwrap();
+    let refused = other.ask("GET", &format!("/api/v1/jobs/{id}/output"), "");
+    assert_eq!((refused.status, refused.code().as_str()), (503, "node_unreachable"), "{refused:?}");
+    assert!(refused.json()["message"].as_str().unwrap().contains("runs"), "{refused:?}");
+    runs.daemon();
+    assert_eq!(other.run(&["logs", &id]).ok().text(), "up\ndown\n");
+}
+
+#[test]
+fn the_door_of_nodes_lets_in_nobody_else() {
+    let (runs, other) = pair("30s");
+    let id = runs.submit(&["--", "echo", "secret"]);
+    runs.run(&["wait", &id]).ok();
+    let path = format!("/api/v1/peers/jobs/{id}/attempts/1/output?offset=0&bytes_max=100");
+    for home in [&runs, &other] {
+        let refused = home.ask("GET", &path, "");
+        assert_eq!((refused.status, refused.code().as_str()), (401, "unauthorized"), "{refused:?}");
+        assert_eq!(home.ask_with("GET", &path, &[], b"").status, 401);
+        let forged = format!("Bearer node_{}_{}", 2_000_000_000_000_u64, "0".repeat(64));
+        for path in [path.as_str(), "/api/v1/jobs", "/api/v1/nodes", "/mcp"] {
+            assert_eq!(home.ask_with("GET", path, &[("authorization", &forged)], b"").status, 401, "{path}");
+        }
+    }
+    let alone = Home::new();
+    alone.daemon();
+    assert_eq!(alone.ask("GET", &path, "").status, 401);
+}
+
+#[test]
+fn what_a_killed_daemon_ran_is_rescued_by_another() {
+    let (runs, other) = pair("1s");
+    let id = other.submit(&["--retry", "1", "--", "sh", "-c", "echo up; test $LONGSHORE_ATTEMPT = 2 || sleep 1000"]);
+    assert_eq!(runs.first_line(&id), "up\n");
+    other.run(&["drain", "--off"]).ok();
+    kill_process(pid_of(&runs.daemon()), Signal::KILL).unwrap();
+    assert_eq!(other.run(&["wait", &id]).code, 0);
+    let job = other.run(&["show", "--json", &id]).ok().json();
+    assert_eq!(job["attempt"], 2, "{job}");
+    let gone = nodes(&other).into_iter().find(|node| node["name"] == "runs").unwrap();
+    assert_eq!(gone["alive"], false, "{gone}");
+}
+
+#[test]
+fn events_are_gone_on_with_on_another_node() {
+    let (runs, other) = pair("30s");
+    let id = runs.submit(&["--", "true"]);
+    runs.run(&["wait", &id]).ok();
+    let ids = |home: &Home, after: &str| {
+        let token = format!("Bearer {}", home.token());
+        let headers = [("authorization", token.as_str()), ("last-event-id", after)];
+        let mut stream = home.open("GET", &format!("/api/v1/events?job={id}"), &headers, b"");
+        let mut text = String::new();
+        let mut bytes = [0; 1024];
+        while !text.contains("\"finished\"") {
+            let count = stream.read(&mut bytes).unwrap();
+            assert_ne!(count, 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&bytes[..count]));
+        }
+        text.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = ids(&runs, "0");
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert_eq!(ids(&other, &all[1]), all[2..]);
+}

@@ -1,0 +1,81 @@
+//! The output of one attempt, wherever it is: here, or on the node that ran it.
+
+use longshore_domain::fault::{Fault, FaultCode};
+use longshore_domain::job::EventKind;
+use longshore_domain::{AttemptNumber, EventSeq, Job, JobId, NodeId};
+use tokio::time::Instant;
+
+use crate::Engine;
+use crate::peers::{Piece, ReadFrom, Reading};
+use crate::process::output::OutputFile;
+
+/// Events read at once.
+const EVENTS_MAX: usize = 500;
+
+impl Engine {
+    /// Reads output of an attempt that runs or ran on this node; empty if it never did. Cancel safe.
+    ///
+    /// # Errors
+    /// `job_not_found`, or `file_failed`.
+    pub async fn own_output(&self, reading: Reading) -> Result<Piece, Fault> {
+        let deadline = Instant::now() + reading.wait;
+        let mut news = self.inner.hub.listen(reading.job);
+        let _watch = (!reading.wait.is_zero()).then(|| self.inner.watch_output(reading.job));
+        let job = self.inner.store.job(reading.job).await?.ok_or_else(|| Fault::job_not_found(reading.job))?;
+        loop {
+            // Looked at before its output: if it is over, the output read next is all there will be.
+            let goes_on = self.inner.is_live(job.id, reading.attempt);
+            let piece = self.read_here(&job, &reading).await?;
+            let is_news = !piece.bytes.is_empty() || piece.omitted > 0;
+            if is_news || !goes_on || !self.inner.came(news.changed(), deadline).await {
+                return Ok(piece);
+            }
+        }
+    }
+
+    /// Reads output from the files of this node.
+    pub(super) async fn read_here(&self, job: &Job, reading: &Reading) -> Result<Piece, Fault> {
+        let path = self.inner.settings.output_path(job, reading.attempt);
+        let (from, bytes_max) = (reading.from, reading.bytes_max);
+        let read = tokio::task::spawn_blocking(move || read(&path, from, bytes_max)).await.map_err(Fault::internal)?;
+        read.map_err(|error| Fault::new(FaultCode::FileFailed, "the output could not be read").why(error.to_string()))
+    }
+
+    /// The node that has the output of an attempt, if it is another one.
+    pub(super) async fn elsewhere(&self, job: &Job, attempt: AttemptNumber) -> Result<Option<NodeId>, Fault> {
+        let holder = match job.state.lease().filter(|lease| lease.token == attempt) {
+            _ if self.inner.peers.is_none() => return Ok(None),
+            Some(lease) => Some(lease.holder),
+            None if self.inner.settings.output_path(job, attempt).exists() => None,
+            None => self.claimant(job.id, attempt).await?,
+        };
+        Ok(holder.filter(|holder| *holder != self.inner.settings.node.id))
+    }
+
+    /// Who took the attempt, by the history.
+    async fn claimant(&self, job: JobId, attempt: AttemptNumber) -> Result<Option<NodeId>, Fault> {
+        let mut after = EventSeq(0);
+        loop {
+            let events = self.inner.store.events(after, Some(job), EVENTS_MAX).await?;
+            let claim = events.iter().find(|event| event.kind == EventKind::Claimed && event.attempt == attempt);
+            if let Some(claim) = claim {
+                return Ok(claim.detail.as_ref().and_then(|holder| holder.parse().ok()));
+            }
+            match events.last() {
+                Some(last) => after = last.seq,
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn read(path: &std::path::Path, from: ReadFrom, bytes_max: usize) -> std::io::Result<Piece> {
+    let file = OutputFile::open(path)?;
+    let offset = match from {
+        ReadFrom::Offset(offset) => offset,
+        ReadFrom::TailLines(lines) => file.tail_start(lines)?,
+    };
+    let chunk = file.read(offset, bytes_max)?;
+    let total = file.total();
+    Ok(Piece { offset: chunk.offset, bytes: chunk.bytes, next_offset: chunk.next_offset, omitted: chunk.gap, total })
+}

@@ -1,0 +1,71 @@
+//! What a node asks of the others: whatever the store does not hold, since only the node that runs an attempt has it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use longshore_domain::fault::Fault;
+use longshore_domain::{AttemptNumber, JobId, NodeId};
+
+/// The way to the other nodes that share the store.
+#[async_trait]
+pub trait Peers: Send + Sync + 'static {
+    /// Reads output of an attempt that `node` runs or ran. Cancel safe.
+    ///
+    /// # Errors
+    /// `node_unreachable` if it does not answer; its own otherwise.
+    async fn read(&self, node: NodeId, reading: Reading) -> Result<Piece, Fault>;
+
+    /// Asks `node` what became of an attempt whose lease has run out. Cancel safe.
+    ///
+    /// # Errors
+    /// `node_unreachable` if it does not answer, so that nobody knows; its own otherwise.
+    async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault>;
+}
+
+/// Which output of an attempt to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The job.
+    pub job: JobId,
+    /// Its attempt.
+    pub attempt: AttemptNumber,
+    /// Where to begin.
+    pub from: ReadFrom,
+    /// Most bytes.
+    pub bytes_max: usize,
+    /// How long to wait for something new if there is nothing and the attempt goes on.
+    pub wait: Duration,
+}
+
+/// Where in the output of an attempt to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At this byte.
+    Offset(u64),
+    /// So that the last lines are read.
+    TailLines(usize),
+}
+
+/// Some output of one attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Piece {
+    /// Where the bytes begin: the asked position, or the end of the part after it that is not kept.
+    pub offset: u64,
+    /// The bytes exactly as they were printed.
+    pub bytes: Vec<u8>,
+    /// Where to go on.
+    pub next_offset: u64,
+    /// Bytes between the asked position and `offset`.
+    pub omitted: u64,
+    /// Bytes that the attempt has printed so far.
+    pub total: u64,
+}
+
+/// What a node says of an attempt of its own whose lease had run out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// It is there, or its end is on its way to the store.
+    Lives,
+    /// It does not run, and never will.
+    Over,
+}
