@@ -107,7 +107,8 @@ async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault
 /// The engine, and the key by which it knows other nodes if its store can be shared.
 async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Option<PeerKey>), Fault> {
     let clock = Clock::system();
-    let settings = settings::engine(home, config, &clock, listen)?;
+    let artifacts = settings::artifacts(config).await?;
+    let settings = settings::engine(home, config, &clock, listen, artifacts)?;
     let store = store::open(home, config).await?;
     if let StoreAt::Home = config.store {
         return Ok((Engine::open(store, clock, settings).await?, None));
@@ -183,6 +184,7 @@ async fn clean_daily(engine: Engine, stopping: CancellationToken) {
                 outputs = report.outputs,
                 records = report.records,
                 orphans = report.orphans,
+                objects = report.objects,
                 "retention done"
             ),
             Err(fault) => tracing::error!(fault.code = %fault.code, why = fault.why, "retention failed"),
