@@ -21,6 +21,7 @@ use crate::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, Questi
 use crate::job::{
     Effect, Event, EventRecord, Job, JobSpec, OutcomeStatus, Question, QueueName, Refusal, RetryPolicy, StateName,
 };
+use crate::label::Labels;
 use crate::node::{NewNode, NodeRecord};
 use crate::time::Timestamp;
 
@@ -41,6 +42,8 @@ pub struct NewJob {
     pub spec: JobSpec,
     /// The line it stands in.
     pub queue: QueueName,
+    /// Labels that the node must have that runs it.
+    pub requires: Labels,
     /// Higher runs first.
     pub priority: i16,
     /// When another attempt may follow a failed one.
@@ -73,11 +76,14 @@ pub struct Submitted {
     pub existing: bool,
 }
 
-/// Room for more attempts: up to `slots` ready jobs are taken, by priority, then age.
+/// Room for more attempts. Ready jobs are taken by priority; among those of equal priority one of the queue that has the
+/// fewest running, so that no long line keeps another waiting; then by age. A draining holder takes none.
 #[derive(Clone, Debug)]
 pub struct Claim {
     /// Who takes them.
     pub holder: NodeId,
+    /// What the holder has: only jobs that require nothing else are taken.
+    pub labels: Labels,
     /// The boot of the holder's machine.
     pub boot: String,
     /// How long the new leases last.
@@ -195,7 +201,7 @@ pub struct StoreFacts {
     pub location: String,
     /// Version of the schema.
     pub schema: u32,
-    /// What a durable commit waits for, e.g. `wal, synchronous=full`.
+    /// What a durable commit waits for, e.g. `wal, durability=full`.
     pub durability: String,
     /// Size on disk, where known.
     pub bytes: Option<u64>,
@@ -363,7 +369,7 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// Every job that somebody holds a lease on.
     async fn live_jobs(&self) -> Result<Vec<Job>, StoreError>;
 
-    /// How many ready jobs of its queue come before this one.
+    /// How many ready jobs of its queue that require the same labels come before this one.
     async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError>;
 
     /// Up to `limit` events after `after`, oldest first; of one job only if `job` is given.

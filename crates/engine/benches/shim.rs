@@ -214,9 +214,9 @@ fn plain_status(command: &mut Command) {
 
 async fn memory(folder: &Path) {
     let (spawner, _) = launch(folder, None).await;
-    for line in ["exec sleep 1000", "echo x; exec sleep 1000"] {
-        let mut link =
-            spawner.spawn(plan(&std::path::absolute(folder).expect("a path"), 7, line)).await.expect("an attempt");
+    for (number, line) in [(7, "exec sleep 1000"), (8, "echo x; exec sleep 1000")] {
+        let folder = std::path::absolute(folder).expect("a path");
+        let mut link = spawner.spawn(plan(&folder, number, line)).await.expect("an attempt");
         let Some(ShimReport::Started { process, .. }) = link.next().await else { panic!("it starts") };
         tokio::time::sleep(Duration::from_millis(200)).await;
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).expect("it runs");

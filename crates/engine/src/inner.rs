@@ -133,6 +133,7 @@ impl Inner {
     pub(crate) fn claim(&self, count: usize) -> Claim {
         Claim {
             holder: self.settings.node.id,
+            labels: self.settings.node.labels.clone(),
             boot: self.settings.node.boot.clone(),
             lease: self.settings.lease,
             nonces: (0..count).map(|_| new_nonce()).collect(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use longshore_domain::Labels;
 use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, JobId, NodeId, Nonce};
 use longshore_domain::job::{
@@ -81,6 +82,7 @@ fn new_job() -> NewJob {
             output: OutputMode::Merged,
         }),
         queue: QueueName::default(),
+        requires: Labels::default(),
         priority: 0,
         retry: RetryPolicy::default(),
         not_before: None,
@@ -123,6 +125,7 @@ async fn one_life(store: &PostgresStore, steps: &mut Vec<Duration>) {
     lap();
     let room = Claim {
         holder: NodeId::new(NOW, 1),
+        labels: Labels::default(),
         boot: "2f1c3a5e-0b1d-4c2e-9f3a-6b7c8d9e0f1a".into(),
         lease: Duration::from_secs(30),
         nonces: vec![Nonce::new(id())],

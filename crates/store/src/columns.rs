@@ -1,18 +1,33 @@
 //! What both drivers write in columns: names and bytes that stand for values of the domain.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use longshore_domain::access::PrincipalClass;
 use longshore_domain::estimate::SAMPLES_MAX;
 use longshore_domain::job::StateName;
+use longshore_domain::label::Labels;
 
-/// The phase of a state, as its column holds it.
+/// The phase of a state, as its column holds it, of a job that requires nothing.
 pub(crate) fn phase(state: StateName) -> Option<&'static str> {
     match state {
         StateName::Finished => None,
         live if live.is_live() => Some("live"),
         other => Some(other.as_str()),
     }
+}
+
+/// The phase of a job in this state that requires these labels: ready ones stand in lines of their own.
+pub(crate) fn phase_of(state: StateName, requires: &Labels) -> Option<Cow<'static, str>> {
+    match state {
+        StateName::Queued if !requires.is_empty() => Some(format!("queued {requires}").into()),
+        state => phase(state).map(Cow::Borrowed),
+    }
+}
+
+/// What a job requires, as its column holds it.
+pub(crate) fn requires(labels: &Labels) -> Option<String> {
+    (!labels.is_empty()).then(|| labels.to_string())
 }
 
 /// The part of a job's artifacts that its output is kept in: all whose names begin so, up to the byte after it.

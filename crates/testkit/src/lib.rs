@@ -1,6 +1,9 @@
-//! Development only: what the tests of several crates share, the checks of MCP servers ([`pack`], binary `mcp_pack`),
-//! and the crash test (binary `crash`). The workspace's own rules are held by `tests/rules.rs`.
+//! Development only: what the tests of several crates share, the checks of MCP servers ([`pack`], binary `mcp_pack`)
+//! and of whole histories ([`history`]), the crash test (binary `crash`) and that of several nodes (`cluster`). The
+//! workspace's own rules are held by
+//! `tests/rules.rs`.
 
+pub mod history;
 pub mod pack;
 pub mod postgres;
 mod shims;

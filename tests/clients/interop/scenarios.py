@@ -35,11 +35,15 @@ class Case:
     async def connected_to_fixture(self):
         """The same client at the fixture server meanwhile."""
         await self.adapter.ask("close")
-        async with Fixture(self.fixture_binary, self.folder, self.transport) as server:
-            await self.connect(server)
-            yield
-            await self.adapter.ask("close")
-        await self.connect_to_product()
+        try:
+            async with Fixture(self.fixture_binary, self.folder, self.transport) as server:
+                await self.connect(server)
+                try:
+                    yield
+                finally:
+                    await self.adapter.ask("close")
+        finally:
+            await self.connect_to_product()
 
     async def call(self, tool: str, **arguments) -> dict:
         """The structured result of a call that the client makes the ordinary way."""

@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Run(run::Args),
+    Run(Box<run::Args>),
     Ls(ls::Args),
     Show(show::Args),
     Logs(logs::Args),
@@ -123,7 +123,7 @@ fn dispatch(command: Command) -> Outcome {
     let home = Home::find()?;
     let client = || Client::connect(&home);
     match command {
-        Command::Run(args) => run::run(args, &home),
+        Command::Run(args) => run::run(*args, &home),
         Command::Ls(args) => ls::run(&args, &client()?),
         Command::Show(args) => show::run(&args, &client()?),
         Command::Logs(args) => logs::run(&args, &client()?),

@@ -55,6 +55,9 @@ pub(super) struct Args {
     /// Higher runs first within its queue
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     priority: i16,
+    /// Run it on a node that has this label; may be repeated
+    #[arg(long, value_name = "LABEL")]
+    require: Vec<String>,
     /// Working directory; this one if absent
     #[arg(long, value_name = "DIR")]
     cwd: Option<String>,
@@ -157,6 +160,7 @@ fn to_body(args: Args, env_allow: &[String]) -> Result<SubmitBody, Fault> {
         name: args.name,
         queue: args.queue,
         priority: args.priority,
+        requires: args.require,
         deadline_ms: args.deadline,
         soft_deadline_ms: args.soft_deadline,
         grace_ms: None,

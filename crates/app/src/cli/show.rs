@@ -83,6 +83,7 @@ fn work(job: &JobBody, spec: &SpecBody) -> Vec<Line> {
         ("command", Some(term::harmless(&job.title))),
         ("directory", Some(term::harmless(&spec.cwd))),
         ("queue", Some(format!("{}, priority {}", job.queue, job.priority))),
+        ("requires", (!job.requires.is_empty()).then(|| job.requires.join(" "))),
         ("owner", Some(format!("{} ({})", job.principal.name, job.principal.class))),
         ("conversation", job.conversation.as_deref().map(term::harmless)),
         ("attempt", Some(attempts)),

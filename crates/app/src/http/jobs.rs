@@ -8,7 +8,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use longshore_domain::fault::Fault;
 use longshore_domain::job::{CommandLimits, Deadlines, OutputMode, QueueName, RetryPolicy, StateName};
-use longshore_domain::{Conversation, JobNumber, Timestamp};
+use longshore_domain::{Conversation, JobNumber, Labels, Timestamp};
 use longshore_engine::Clock;
 use longshore_engine::ops::{ListQuery, Submit};
 use serde::Deserialize;
@@ -71,6 +71,7 @@ fn to_submit(body: SubmitBody, clock: &Clock) -> Result<Submit, Fault> {
         name: body.name,
         queue: body.queue,
         priority: body.priority,
+        requires: Labels::new(body.requires).map_err(|problem| Fault::invalid("requires", problem))?,
         deadlines: Deadlines {
             soft: length(body.soft_deadline_ms),
             hard: length(body.deadline_ms),

@@ -39,6 +39,8 @@ const GC_FIRST: Duration = Duration::from_secs(60);
 
 /// Name of the secret by which the nodes of a store know one another.
 const PEERS_SECRET: &str = "peers";
+/// Name of the secret that signs what clients carry between requests.
+const SESSION_SECRET: &str = "session";
 
 /// How a daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,9 +89,9 @@ fn hold_and_serve(home: &Home, config: Config, detached: bool) -> Result<End, Fa
 async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault> {
     let mut stop = StopSignals::listen()?;
     let doors = Doors::bind(home, &config).await?;
-    let (engine, peer_key) = open_engine(home, &config, doors.address()).await?;
+    let (engine, keys) = open_engine(home, &config, doors.address()).await?;
     let info = DaemonInfo::of_this_process(doors.address());
-    let app = make_app(home, config, &engine, peer_key, &info)?;
+    let app = make_app(home, config, &engine, keys, &info)?;
     info.write(home)?;
     if detached {
         announce::tell(Ok(()));
@@ -104,27 +106,31 @@ async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault
     Ok(end)
 }
 
-/// The engine, and the key by which it knows other nodes if its store can be shared.
-async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Option<PeerKey>), Fault> {
+/// What signs, for this process alone or for all nodes of its store.
+struct Keys {
+    /// What clients carry for us between requests: of whatever node they come back to.
+    session: [u8; 32],
+    /// The requests of nodes to one another, if there can be others.
+    peers: Option<PeerKey>,
+}
+
+async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Keys), Fault> {
     let clock = Clock::system();
     let artifacts = settings::artifacts(config).await?;
     let settings = settings::engine(home, config, &clock, listen, artifacts)?;
     let store = store::open(home, config).await?;
     if let StoreAt::Home = config.store {
-        return Ok((Engine::open(store, clock, settings).await?, None));
+        let keys = Keys { session: home.session_key()?, peers: None };
+        return Ok((Engine::open(store, clock, settings).await?, keys));
     }
-    let key = PeerKey::new(store.secret(PEERS_SECRET.into(), random_bytes()).await?);
-    let lines = Lines::new(Arc::clone(&store), clock.clone(), key.clone());
-    Ok((Engine::open_among(Arc::new(lines), store, clock, settings).await?, Some(key)))
+    let session = store.secret(SESSION_SECRET.into(), random_bytes()).await?;
+    let peers = PeerKey::new(store.secret(PEERS_SECRET.into(), random_bytes()).await?);
+    let lines = Lines::new(Arc::clone(&store), clock.clone(), peers.clone());
+    let engine = Engine::open_among(Arc::new(lines), store, clock, settings).await?;
+    Ok((engine, Keys { session, peers: Some(peers) }))
 }
 
-fn make_app(
-    home: &Home,
-    config: Config,
-    engine: &Engine,
-    peer_key: Option<PeerKey>,
-    info: &DaemonInfo,
-) -> Result<App, Fault> {
+fn make_app(home: &Home, config: Config, engine: &Engine, keys: Keys, info: &DaemonInfo) -> Result<App, Fault> {
     let facts = Facts {
         listen: info.listen,
         home: home.root().display().to_string(),
@@ -132,11 +138,11 @@ fn make_app(
         started: Instant::now(),
     };
     Ok(App::new(Shared {
-        mcp: settings::mcp(home, &config, engine)?,
+        mcp: settings::mcp(&config, engine, keys.session),
         engine: engine.clone(),
         access: Access::open(home, &config.limits, config.oauth)?,
         hosts: own_names(config.hosts, engine),
-        peer_key,
+        peer_key: keys.peers,
         facts,
         stopping: CancellationToken::new(),
     }))

@@ -78,11 +78,8 @@ fn node(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Resu
     })
 }
 
-/// What speaks MCP for the engine, on every door.
-///
-/// # Errors
-/// `file_failed`.
-pub(super) fn mcp(home: &Home, config: &Config, engine: &Engine) -> Result<Server, Fault> {
-    let usual = ServerSettings::new(env!("CARGO_PKG_VERSION"), home.session_key()?);
-    Ok(Server::new(engine.clone(), ServerSettings { call_budget: config.call_budget, ..usual }))
+/// What speaks MCP for the engine, on every door; `key` signs what clients carry for us between requests.
+pub(super) fn mcp(config: &Config, engine: &Engine, key: [u8; 32]) -> Server {
+    let usual = ServerSettings::new(env!("CARGO_PKG_VERSION"), key);
+    Server::new(engine.clone(), ServerSettings { call_budget: config.call_budget, ..usual })
 }

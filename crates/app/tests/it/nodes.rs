@@ -45,7 +45,7 @@ fn nodes_are_listed_and_drained_from_any_of_them() {
     let go = runs.scratch("go");
     let id = other.submit(&["--", "sh", "-c", &until_there(&go)]);
     assert_eq!(runs.first_line(&id), "up\n");
-    let draining = runs.run(&["drain", "runs", "--json"]).ok().json();
+    let draining = other.run(&["drain", "runs", "--json"]).ok().json();
     assert_eq!((&draining["running"], &draining["draining"]), (&1.into(), &true.into()));
     let waits = runs.command(&["drain", "--wait"]).stdout(Stdio::piped()).spawn().unwrap();
     let queued = runs.submit(&["--", "true"]);
@@ -58,6 +58,21 @@ fn nodes_are_listed_and_drained_from_any_of_them() {
     assert_eq!(runs.run(&["drain", "nobody"]).code, 66);
     runs.run(&["down"]).ok();
     assert_eq!(facts(&other), [r#""other" true true false 0 ["of-other"]"#]);
+}
+
+#[test]
+fn a_job_runs_where_the_labels_are_that_it_requires() {
+    let (runs, other) = pair("30s");
+    let id = runs.submit(&["--require", "of-other", "--", "true"]);
+    let id_of_nobody = runs.submit(&["--require", "of-other", "--require", "gpu", "--", "true"]);
+    runs.run(&["run", "--", "true"]).ok();
+    assert_eq!(runs.run(&["show", "--json", &id]).ok().json()["state"], "queued");
+    other.run(&["drain", "--off"]).ok();
+    assert_eq!(runs.run(&["wait", &id]).code, 0);
+    let waiting = runs.run(&["show", "--json", &id_of_nobody]).ok().json();
+    assert_eq!((&waiting["state"], &waiting["requires"]), (&"queued".into(), &serde_json::json!(["gpu", "of-other"])));
+    let wrong = runs.run(&["run", "--require", "no label", "--", "true"]);
+    assert_eq!(wrong.code, 64, "{wrong:?}");
 }
 
 #[test]
@@ -116,6 +131,27 @@ fn what_a_killed_daemon_ran_is_rescued_by_another() {
     assert_eq!(job["attempt"], 2, "{job}");
     let gone = nodes(&other).into_iter().find(|node| node["name"] == "runs").unwrap();
     assert_eq!(gone["alive"], false, "{gone}");
+}
+
+#[test]
+fn a_daemon_that_stood_still_stops_what_it_has_lost() {
+    let (runs, other) = pair("1s");
+    let pid = runs.scratch("pid");
+    let line = format!("test $LONGSHORE_ATTEMPT = 2 && exit 7; echo $$ >{pid}; echo up; exec sleep 1000");
+    let id = other.submit(&["--retry", "1", "--shell", "--", &line]);
+    assert_eq!(runs.first_line(&id), "up\n");
+    let command = format!("/proc/{}/stat", std::fs::read_to_string(&pid).unwrap().trim());
+    other.run(&["drain", "--off"]).ok();
+    let daemon = pid_of(&runs.daemon());
+    kill_process(daemon, Signal::STOP).unwrap();
+    assert_eq!(other.run(&["wait", &id]).code, 7);
+    assert!(std::fs::exists(&command).unwrap(), "nobody could stop it");
+    kill_process(daemon, Signal::CONT).unwrap();
+    while std::fs::exists(&command).unwrap() {
+        std::thread::yield_now();
+    }
+    let job = runs.run(&["show", "--json", &id]).ok().json();
+    assert_eq!((&job["attempt"], &job["outcome"]["exit_code"]), (&2.into(), &7.into()), "{job}");
 }
 
 #[test]

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Conversation, Principal};
 use crate::id::{AttemptNumber, JobId, JobNumber};
+use crate::label::Labels;
 use crate::time::Timestamp;
 
 /// A job as it stands: what never changes after submit, and the state, which only [`apply`] decides.
@@ -52,6 +53,9 @@ pub struct Job {
     pub title: String,
     /// The line it stands in.
     pub queue: QueueName,
+    /// Labels that the node must have that runs it.
+    #[serde(default, skip_serializing_if = "Labels::is_empty")]
+    pub requires: Labels,
     /// Higher runs first within its queue; 0 by default.
     pub priority: i16,
     /// When another attempt may follow a failed one.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::access::Principal;
 use crate::id::{AttemptNumber, JobId, JobNumber, NodeId, Nonce, QuestionId};
 use crate::job::*;
+use crate::label::Labels;
 use crate::time::Timestamp;
 
 const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -22,6 +23,7 @@ pub(super) fn job(state: JobState, attempt: u32) -> Job {
         name: None,
         title: "true".into(),
         queue: QueueName::default(),
+        requires: Labels::default(),
         priority: 0,
         retry: RetryPolicy::default(),
         likeness: 0,

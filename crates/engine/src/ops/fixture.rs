@@ -1,5 +1,6 @@
 //! Accepting a job that exists for tests alone.
 
+use longshore_domain::Labels;
 use longshore_domain::fault::Fault;
 use longshore_domain::job::{FixtureSpec, JobSpec, QueueName, RetryPolicy};
 use longshore_domain::store::{IdempotencyKey, NewJob};
@@ -51,6 +52,7 @@ impl Engine {
             name: request.name,
             spec: JobSpec::Fixture(request.spec),
             queue: QueueName::default(),
+            requires: Labels::default(),
             priority: 0,
             retry: request.retry,
             not_before: None,

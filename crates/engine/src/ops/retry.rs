@@ -32,6 +32,7 @@ impl Engine {
             name: old.name,
             spec,
             queue: old.queue,
+            requires: old.requires,
             priority: old.priority,
             retry: old.retry,
             not_before: None,

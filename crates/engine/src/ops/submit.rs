@@ -8,7 +8,7 @@ use longshore_domain::job::{
     CommandLimits, CommandSpec, Deadlines, JobKind, JobSpec, JobState, OutputMode, QueueName, RetryPolicy, SpecProblem,
 };
 use longshore_domain::store::{ClaimedJob, IdempotencyKey, NewJob, StoreError, Submitted};
-use longshore_domain::{Job, JobId, Timestamp};
+use longshore_domain::{Job, JobId, Labels, Timestamp};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
@@ -36,6 +36,9 @@ pub struct Submit {
     pub queue: Option<String>,
     /// Higher runs first.
     pub priority: i16,
+    /// What the node that runs it must have. What requires nothing is asked for as it always was.
+    #[serde(skip_serializing_if = "Labels::is_empty")]
+    pub requires: Labels,
     /// How long it may run.
     pub deadlines: Deadlines,
     /// What it may use.
@@ -172,6 +175,7 @@ impl Engine {
             name: request.name,
             spec: JobSpec::Command(spec),
             queue: request.queue.map(QueueName::try_from).transpose().map_err(spec_problem)?.unwrap_or_default(),
+            requires: request.requires,
             priority: request.priority,
             retry: request.retry,
             not_before: request.not_before,
@@ -204,7 +208,7 @@ fn difference(before: &JobSpec, asked: &JobSpec) -> String {
     ];
     let names: Vec<&str> = pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
     match names.is_empty() {
-        true => "differs in its name, environment, queue, priority, retries, time or dependencies".into(),
+        true => "differs in its name, environment, queue, priority, labels, retries, time or dependencies".into(),
         false => format!("another {}", names.join(", ")),
     }
 }

@@ -28,9 +28,9 @@ pub struct JobView {
     pub remaining: Option<Duration>,
     /// What its output says of its progress.
     pub progress: Option<Progress>,
-    /// Bytes printed so far by the newest attempt.
+    /// Bytes printed so far by the newest attempt; of one that runs on another node they are not known.
     pub output_bytes: u64,
-    /// How long it has printed nothing; only while it runs.
+    /// How long it has printed nothing; only while it runs on this node.
     pub silent_for: Option<Duration>,
     /// Ready jobs before it in its queue; only while it is queued.
     pub position: Option<u64>,
@@ -76,12 +76,14 @@ impl Engine {
         let run = job.state.run().map(|run| at.since(run.started_at));
         let in_state = run.unwrap_or_else(|| at.since(job.changed_at));
         let output = self.printed(&job, at);
+        // What it prints on another node is not seen here.
+        let is_here = job.state.lease().is_some_and(|lease| lease.holder == self.inner.settings.node.id);
         Ok(JobView {
             elapsed,
             remaining: run.and_then(|run| estimate.as_ref()?.remaining(run)),
             progress: self.inner.progress(job.id),
             output_bytes: output.bytes,
-            silent_for: run.map(|run| output.quiet.map_or(run, |quiet| quiet.min(run))),
+            silent_for: run.filter(|_| is_here).map(|run| output.quiet.map_or(run, |quiet| quiet.min(run))),
             position,
             poll_after: poll_hint(state, in_state, estimate.as_ref()),
             estimate,

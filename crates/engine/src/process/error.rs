@@ -36,12 +36,6 @@ pub enum ProcessError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The machine has no room for another connection or process.
-    #[error("the machine refused what is needed to start an attempt")]
-    Machine {
-        /// What the system says.
-        source: io::Error,
-    },
     /// The spawner ended before it had the whole request.
     #[error("the spawner ended")]
     SpawnerGone,

@@ -12,12 +12,15 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::passing::send_frame;
+use super::passing::{ask_for_shim, send_frame};
 use super::{ProcessError, SpawnerOptions, lock};
 use crate::shim::wire::{Ready, Setup, to_frame};
 
 /// How long the program may take to become a spawner.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+
+/// Shims that wait for requests. Each taken one is replaced while it begins its work.
+const SHIMS_AHEAD: usize = 2;
 
 /// A spawner that is ready.
 pub(super) struct Line {
@@ -67,12 +70,15 @@ async fn start(options: &SpawnerOptions, mut command: Command, lock: &File) -> i
     let ready = timeout(READY_WITHIN, set_up(&socket, options, lock)).await;
     let ready = ready.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "it did not become ready in 10 s"))??;
     lock::name_holder(lock, ready.pid)?;
+    for _ in 0..SHIMS_AHEAD {
+        ask_for_shim(&socket)?;
+    }
     Ok(Line { socket, _child: child })
 }
 
 async fn set_up(socket: &UnixStream, options: &SpawnerOptions, lock: &File) -> io::Result<Ready> {
     let setup = Setup { run_dir: absolute(&options.run_dir)?, cgroup: options.cgroup.clone() };
-    send_frame(socket, &to_frame(&setup)?, lock.as_fd()).await?;
+    send_frame(socket, &to_frame(&setup)?, Some(lock.as_fd())).await?;
     let mut answer = vec![];
     while !answer.ends_with(b"\n") {
         socket.readable().await?;

@@ -1,43 +1,69 @@
-//! Sends requests with a descriptor to a spawner.
+//! What goes to and from a spawner: requests, and the lines to shims that it passes on.
 
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::BorrowedFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, send, sendmsg};
+use rustix::net::{RecvFlags, SendFlags, send};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
+use crate::shim::frames;
+
 const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
 
-/// Sends a whole frame; the descriptor goes with its first byte.
+/// Sends a whole frame; the descriptor, if there is one, goes with its first byte.
 ///
 /// Not cancel safe: a frame that was begun must be finished, or nothing may follow it.
-pub(super) async fn send_frame(socket: &UnixStream, frame: &[u8], passed: BorrowedFd<'_>) -> io::Result<()> {
-    let mut sent = when_writable(socket, || send_first(socket, frame, passed)).await?;
+pub(super) async fn send_frame(
+    socket: &UnixStream,
+    frame: &[u8],
+    mut passed: Option<BorrowedFd<'_>>,
+) -> io::Result<()> {
+    let mut sent = 0;
     while sent < frame.len() {
-        sent += when_writable(socket, || Ok(send(socket, &frame[sent..], FLAGS)?)).await?;
+        let rest = &frame[sent..];
+        sent += when_ready(socket, Interest::WRITABLE, || match passed {
+            Some(passed) => frames::send_with(socket.as_fd(), rest, passed, FLAGS),
+            None => Ok(send(socket, rest, FLAGS)?),
+        })
+        .await?;
+        passed = None;
     }
     Ok(())
 }
 
-async fn when_writable(socket: &UnixStream, mut attempt: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+/// Receives the line to a shim that was asked for with [`ask_for_shim`]. Cancel safe.
+pub(super) async fn receive_line(socket: &UnixStream) -> io::Result<UnixStream> {
+    let receive = || frames::receive(socket.as_fd(), &mut [0], RecvFlags::DONTWAIT);
+    let line = match when_ready(socket, Interest::READABLE, receive).await? {
+        (0, _) => Err(io::ErrorKind::UnexpectedEof),
+        (_, line) => line.ok_or(io::ErrorKind::InvalidData),
+    };
+    to_stream(line?)
+}
+
+/// Asks a spawner for one more shim.
+pub(super) fn ask_for_shim(socket: &UnixStream) -> io::Result<()> {
+    send(socket, &[0], FLAGS)?;
+    Ok(())
+}
+
+fn to_stream(line: OwnedFd) -> io::Result<UnixStream> {
+    let line = std::os::unix::net::UnixStream::from(line);
+    line.set_nonblocking(true)?;
+    UnixStream::from_std(line)
+}
+
+async fn when_ready<T>(
+    socket: &UnixStream,
+    interest: Interest,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
     loop {
-        socket.writable().await?;
-        match socket.try_io(Interest::WRITABLE, &mut attempt) {
+        socket.ready(interest).await?;
+        match socket.try_io(interest, &mut attempt) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
         }
     }
-}
-
-fn send_first(socket: &UnixStream, frame: &[u8], passed: BorrowedFd<'_>) -> io::Result<usize> {
-    let descriptors = [passed];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    Ok(sendmsg(socket, &[IoSlice::new(frame)], &mut ancillary, FLAGS)?)
 }

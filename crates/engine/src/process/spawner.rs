@@ -1,15 +1,14 @@
 //! Has attempts started.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use super::launch::{Line, launch};
-use super::passing::send_frame;
+use super::passing::{ask_for_shim, receive_line, send_frame};
 use super::{AttemptPlan, ProcessError, ShimLink};
 use crate::shim::wire::{REQUEST_BYTES_MAX, record_name, socket_name, to_frame};
 
@@ -73,14 +72,12 @@ impl Spawner {
     }
 
     async fn try_spawn(&self, plan: &AttemptPlan, frame: &[u8]) -> Result<ShimLink, ProcessError> {
-        let machine = |source| ProcessError::Machine { source };
-        let (ours, theirs) = StdStream::pair().map_err(machine)?;
-        ours.set_nonblocking(true).map_err(machine)?;
-        let ours = UnixStream::from_std(ours).map_err(machine)?;
-        self.send(frame, &theirs).await?;
-        // From here on the other end is held by the spawner, then by the shim, and by nobody else.
-        drop(theirs);
-        let mut link = ShimLink::new(ours);
+        let mut line = self.take_line().await?;
+        if send_frame(&line, frame, None).await.is_err() {
+            // It has ended, and may have said why; should it live, it must not wait for the rest.
+            line.shutdown().await.ok();
+        }
+        let mut link = ShimLink::new(line);
         match link.first_word().await {
             Some(Ok(())) => Ok(link),
             Some(Err(reason)) => Err(ProcessError::Refused { reason }),
@@ -89,19 +86,24 @@ impl Spawner {
         }
     }
 
-    async fn send(&self, frame: &[u8], passed: &StdStream) -> Result<(), ProcessError> {
-        let mut line = self.line.lock().await;
-        // Taken out while it is in use: a request that was broken off half-way must not be followed by another.
-        let current = match line.take() {
+    /// The line to a shim that waits for a request; the next one is asked for.
+    async fn take_line(&self) -> Result<UnixStream, ProcessError> {
+        let mut spawner = self.line.lock().await;
+        let current = match spawner.take() {
             Some(current) => current,
             None => launch(&self.options).await?,
         };
-        match send_frame(&current.socket, frame, passed.as_fd()).await {
-            Ok(()) => {
-                *line = Some(current);
-                Ok(())
+        let current = spawner.insert(current);
+        match receive_line(&current.socket).await {
+            Ok(line) => {
+                // If it has ended, that shows when the next shim is waited for.
+                ask_for_shim(&current.socket).ok();
+                Ok(line)
             }
-            Err(_) => Err(ProcessError::SpawnerGone),
+            Err(_) => {
+                *spawner = None;
+                Err(ProcessError::SpawnerGone)
+            }
         }
     }
 

@@ -14,7 +14,7 @@ mod conclude;
 pub(crate) mod door;
 mod ending;
 mod explain;
-mod frames;
+pub(crate) mod frames;
 mod index;
 pub mod layout;
 mod newlines;

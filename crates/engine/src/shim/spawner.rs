@@ -9,11 +9,12 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::fs::{Mode, OFlags, open};
+use rustix::io::{read, retry_on_intr};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::attempt::{Place, Shim};
 use super::door::make_begun;
-use super::frames::{receive_frame, send_frame};
+use super::frames::{receive_frame, receive_frame_with, send_with};
 use super::sys::{self, Forked};
 use super::wire::{FromShim, Ready, Setup, to_line};
 
@@ -21,8 +22,6 @@ use super::wire::{FromShim, Ready, Setup, to_line};
 const DONE: u8 = 0;
 /// A request broke the protocol (`EX_PROTOCOL` of sysexits.h).
 const BROKEN: u8 = 76;
-/// Memory kept for the next request after a large one.
-const FRAME_BYTES_KEPT: usize = 64 * 1024;
 
 /// Serves requests on standard input, a Unix stream socket, until its other end is closed; returns the exit code.
 ///
@@ -51,58 +50,37 @@ struct Spawner {
 fn serve() -> io::Result<()> {
     let stdin = io::stdin();
     let socket = stdin.as_fd();
-    let mut frame = vec![];
-    let Some(lock) = receive_frame(socket, &mut frame)? else { return Ok(()) };
-    let spawner = Spawner::set_up(lock, &frame)?;
+    let Some((setup, lock)) = receive_frame_with(socket)? else { return Ok(()) };
+    let lock = lock.ok_or(io::ErrorKind::InvalidData)?;
+    let spawner = Spawner::set_up(lock, &setup)?;
     send(socket, &to_line(&Ready { pid: std::process::id() }), SendFlags::NOSIGNAL)?;
-    loop {
-        let spare = match fork_spare() {
-            Spare::Here(line) => spawner.become_shim(|| receive_order(line)),
-            Spare::There(line) => Some(line),
-            Spare::None => None,
+    while retry_on_intr(|| read(socket, &mut [0]))? > 0 {
+        // The line is closed here once it is passed on: no other shim may hold it.
+        let line = match fork_spare()? {
+            Spare::Here(line) => spawner.become_shim(line),
+            Spare::There(line) => line,
         };
-        let Some(passed) = receive_frame(socket, &mut frame)? else { return Ok(()) };
-        let taken = spare.is_some_and(|line| send_frame(line.as_fd(), &frame, passed.as_fd()).is_ok());
-        if !taken {
-            match sys::fork() {
-                Ok(Forked::Child) => spawner.become_shim(|| Some((frame, passed))),
-                Ok(Forked::Parent) => {}
-                Err(error) => refuse(&passed, &error),
-            }
-        }
-        frame.clear();
-        frame.shrink_to(FRAME_BYTES_KEPT);
-        // `passed` is closed here: the next spare must not hold another shim's line to the daemon.
+        send_with(socket, &[0], line.as_fd(), SendFlags::empty())?;
     }
+    Ok(())
 }
 
-/// The request of an attempt, and the socket that leads to the daemon.
-type Order = (Vec<u8>, OwnedFd);
-
-/// A shim that was forked ahead, seen from either side. It ends if its line is closed before an order came.
+/// A shim that waits for its request, seen from either side. It ends if its line is closed before a request came.
 enum Spare {
     /// This process is it.
     Here(OwnedFd),
-    /// It is at the other end.
+    /// It is at the other end, or nobody is but the word why.
     There(OwnedFd),
-    /// The machine had no room for it.
-    None,
 }
 
-fn fork_spare() -> Spare {
-    let pair = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-    let Ok((ours, theirs)) = pair else { return Spare::None };
+fn fork_spare() -> io::Result<Spare> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     match sys::fork() {
-        Ok(Forked::Child) => Spare::Here(theirs),
-        Ok(Forked::Parent) => Spare::There(ours),
-        Err(_) => Spare::None,
+        Ok(Forked::Child) => return Ok(Spare::Here(theirs)),
+        Ok(Forked::Parent) => {}
+        Err(error) => refuse(&theirs, &error),
     }
-}
-
-fn receive_order(line: OwnedFd) -> Option<Order> {
-    let mut request = vec![];
-    let socket = receive_frame(line.as_fd(), &mut request).ok().flatten()?;
-    Some((request, socket))
+    Ok(Spare::There(ours))
 }
 
 impl Spawner {
@@ -118,17 +96,17 @@ impl Spawner {
         Ok(Self { lock, null, place: Place { run_dir, cgroups: setup.cgroup } })
     }
 
-    /// Serves one attempt in a process that was just forked, and ends it.
-    fn become_shim(self, order: impl FnOnce() -> Option<Order>) -> ! {
+    /// Serves the attempt that is asked for on `line`, in a process that was just forked, and ends it.
+    fn become_shim(self, line: OwnedFd) -> ! {
         const PANICKED: i32 = 70;
         let Self { lock, null, place } = self;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let shim = sys::replace_stdin(&null).and_then(|()| Shim::new(place, lock));
             drop(null);
-            match (shim, order()) {
-                (Ok(shim), Some((request, socket))) => shim.run(&request, socket),
-                (Err(error), Some((_, socket))) => refuse(&socket, &error),
-                (_, None) => {}
+            match (shim, receive_frame(line.as_fd())) {
+                (Ok(shim), Ok(Some(request))) => shim.run(&request, line),
+                (Err(error), Ok(Some(_))) => refuse(&line, &error),
+                (_, Ok(None) | Err(_)) => {}
             }
         }));
         sys::exit_now(if outcome.is_ok() { 0 } else { PANICKED })

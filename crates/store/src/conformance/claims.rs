@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use longshore_domain::id::AttemptNumber;
-use longshore_domain::job::{Event, JobState, Lease};
-use longshore_domain::store::{NewJob, Queue, StoreError};
+use longshore_domain::job::{Event, JobState, Lease, StateName};
+use longshore_domain::label::Labels;
+use longshore_domain::store::{Claim, JobFilter, NewJob, Queue, StoreError};
 
-use super::scene::{Place, Scene, cancel, ended, queue, started};
+use super::nodes::new_node;
+use super::scene::{LEASE, Place, Scene, cancel, ended, node, queue, started};
 
 pub async fn a_claim_takes_no_more_than_it_has_room_for(place: &dyn Place) {
     let scene = Scene::new(place).await;
@@ -36,9 +38,8 @@ pub async fn a_claim_takes_no_more_than_it_has_room_for(place: &dyn Place) {
 pub async fn the_highest_priority_goes_first_then_the_oldest(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let mut expected = vec![];
-    for (order, priority) in [0, 5, -5, 5, 0, i16::MAX, i16::MIN].into_iter().enumerate() {
-        let queue = queue(["a", "b"][order % 2]);
-        let job = scene.accept(NewJob { priority, queue, ..scene.job() }).await;
+    for priority in [0, 5, -5, 5, 0, i16::MAX, i16::MIN] {
+        let job = scene.accept(NewJob { priority, ..scene.job() }).await;
         expected.push((std::cmp::Reverse(priority), job.number, job.id));
     }
     expected.sort_unstable();
@@ -224,4 +225,119 @@ pub async fn a_report_with_room_claims_even_when_it_is_refused(place: &dyn Place
     let (change, taken) = store.record(unknown, cancel(), Some(scene.room(1)), scene.now()).await;
     assert!(matches!(change, Err(StoreError::JobNotFound(id)) if id == unknown));
     assert_eq!((taken[0].job.id, &scene.read(next[2].id).await), (next[2].id, &taken[0].job));
+}
+
+pub async fn the_queue_with_the_fewest_running_goes_first(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    scene.set_queue("long", 100).await;
+    scene.set_queue("short", 100).await;
+    let submit =
+        async |name: &str, priority| scene.accept(NewJob { queue: queue(name), priority, ..scene.job() }).await.id;
+    let mut long = vec![];
+    for _ in 0..8 {
+        long.push(submit("long", 0).await);
+    }
+    assert_eq!(scene.take_ids(3).await, long[..3]);
+    let short = [submit("short", 0).await, submit("short", 0).await];
+    // It is behind by three.
+    assert_eq!(scene.take_ids(2).await, short);
+    let urgent = submit("long", 1).await;
+    assert_eq!(scene.take_ids(1).await, [urgent], "fairness is among equals");
+    let third = submit("short", 0).await;
+    assert_eq!(scene.take_ids(4).await, [third, long[3], long[4], long[5]]);
+    for id in &short {
+        let job = scene.happen(*id, started(&scene.read(*id).await)).await;
+        scene.happen(*id, ended(&job, 0)).await;
+    }
+    let late = submit("short", 0).await;
+    assert_eq!(scene.take_ids(9).await, [late, long[6], long[7]]);
+}
+
+pub async fn what_a_job_requires_the_holder_must_have(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    scene.set_queue("default", 100).await;
+    let labels = |text: &str| text.parse::<Labels>().expect("labels");
+    let submit = async |requires: &str| {
+        let new = NewJob { requires: labels(requires), ..scene.job() };
+        let job = scene.accept(new.clone()).await;
+        assert_eq!((&job.requires, &scene.read(job.id).await), (&new.requires, &job));
+        job.id
+    };
+    let gpu = submit("gpu").await;
+    let both = submit("gpu os=linux").await;
+    let nothing = submit("").await;
+    let later = submit("gpu").await;
+    let take = async |have: &str| {
+        let room = Claim { labels: labels(have), ..scene.room(9) };
+        let taken = scene.store.claim(room, scene.now()).await.expect("answered");
+        taken.iter().map(|taken| taken.job.id).collect::<Vec<_>>()
+    };
+    let positions = [(gpu, 0), (both, 0), (nothing, 0), (later, 1)];
+    for (id, position) in positions {
+        assert_eq!(scene.store.position(id).await.expect("read"), Some(position));
+    }
+    let queued = JobFilter { states: vec![StateName::Queued], ..JobFilter::default() };
+    assert_eq!(scene.store.jobs(queued, 9).await.expect("read").len(), 4);
+    assert_eq!(scene.store.counts().await.expect("read").unfinished[&StateName::Queued], 4);
+    assert_eq!(take("os=linux arm").await, [nothing]);
+    assert_eq!(take("").await, []);
+    let scene_job = scene.read(gpu).await;
+    scene.happen(later, cancel()).await;
+    assert_eq!(take("arm gpu").await, [gpu]);
+    let back = Event::GivenBack { token: scene_job.attempt.next(), reason: "no room".into() };
+    scene.happen(gpu, back).await;
+    assert_eq!(take("").await, [], "a job given back requires what it did");
+    assert_eq!(take("arm gpu os=linux").await, [gpu, both]);
+}
+
+pub async fn what_jobs_require_holds_after_the_store_was_opened_again(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let gpu = "gpu".parse::<Labels>().expect("labels");
+    let job = scene.accept(NewJob { requires: gpu.clone(), ..scene.job() }).await;
+    let scene = scene.reopened(place).await;
+    assert_eq!(scene.take_ids(9).await, []);
+    let room = Claim { labels: gpu, ..scene.room(9) };
+    assert_eq!(scene.store.claim(room, scene.now()).await.expect("answered")[0].job.id, job.id);
+}
+
+pub async fn a_claim_that_rides_along_takes_what_its_holder_may(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let gpu = "gpu".parse::<Labels>().expect("labels");
+    let new = NewJob { requires: gpu.clone(), ..scene.job() };
+    let (submitted, taken) = scene.store.submit(new, Some(scene.room(1)), scene.now()).await.expect("accepted");
+    assert_eq!((submitted.job.state, taken), (JobState::Queued, vec![]));
+    let room = Claim { labels: gpu, ..scene.room(2) };
+    let (other, taken) = scene.store.submit(scene.job(), Some(room), scene.now()).await.expect("accepted");
+    let taken: Vec<_> = taken.iter().map(|taken| taken.job.id).collect();
+    assert_eq!(taken, [submitted.job.id, other.job.id]);
+}
+
+pub async fn a_draining_node_takes_nothing(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let draining = async |draining| scene.store.set_draining(node(1), draining).await;
+    assert!(matches!(draining(true).await, Err(StoreError::NodeNotFound(id)) if id == node(1)));
+    scene.store.join(new_node(1), LEASE, scene.now()).await.expect("joined");
+    let running = scene.running(scene.job()).await;
+    draining(true).await.expect("it drains");
+    assert!(scene.store.nodes(scene.now()).await.expect("read")[0].draining);
+    let (submitted, taken) = scene.store.submit(scene.job(), Some(scene.room(1)), scene.now()).await.expect("accepted");
+    assert_eq!((submitted.job.state, taken), (JobState::Queued, vec![]));
+    assert_eq!(scene.take_ids(5).await, []);
+    let (change, taken) = scene.store.record(running.id, ended(&running, 0), Some(scene.room(1)), scene.now()).await;
+    assert!(change.expect("what it runs it may finish").job.is_finished() && taken.is_empty());
+    // Neither a new start of its process nor one of the store makes it forget.
+    scene.store.join(new_node(1), LEASE, scene.now()).await.expect("joined");
+    let scene = scene.reopened(place).await;
+    assert_eq!(scene.take_ids(5).await, []);
+    let other = Claim { holder: node(2), ..scene.room(5) };
+    assert_eq!(scene.store.claim(other, scene.now()).await.expect("answered").len(), 1);
+    scene.accept(scene.job()).await;
+    scene.store.set_draining(node(1), false).await.expect("it drains no more");
+    assert_eq!(scene.take_ids(5).await.len(), 1);
+    // Whoever left and comes back begins anew.
+    scene.store.set_draining(node(1), true).await.expect("it drains");
+    scene.store.leave(node(1), new_node(1).incarnation).await.expect("left");
+    scene.store.join(new_node(1), LEASE, scene.now()).await.expect("joined");
+    scene.accept(scene.job()).await;
+    assert_eq!(scene.take_ids(5).await.len(), 1);
 }

@@ -17,6 +17,7 @@ pub mod lists;
 pub mod model;
 pub mod nodes;
 pub mod questions;
+pub mod races;
 pub mod retention;
 pub(crate) mod scene;
 pub mod shut;
@@ -56,6 +57,11 @@ macro_rules! conformance {
             claims::a_job_given_back_takes_its_old_place_with_a_new_number,
             claims::a_job_that_leaves_the_line_with_a_claim_does_not_stand_in_its_way,
             claims::a_report_with_room_claims_even_when_it_is_refused,
+            claims::the_queue_with_the_fewest_running_goes_first,
+            claims::what_a_job_requires_the_holder_must_have,
+            claims::what_jobs_require_holds_after_the_store_was_opened_again,
+            claims::a_claim_that_rides_along_takes_what_its_holder_may,
+            claims::a_draining_node_takes_nothing,
             leases::late_reports_are_refused_and_change_nothing,
             leases::a_finished_job_takes_no_event_at_all,
             leases::a_renewal_reaches_every_live_lease_of_its_holder_and_no_other,
@@ -134,6 +140,9 @@ macro_rules! conformance {
             nodes::of_many_processes_under_one_name_one_joins,
             nodes::nodes_long_gone_are_forgotten,
             nodes::a_secret_is_the_first_that_was_offered,
+            races::delayed_jobs_fire_once,
+            races::questions_run_out_once,
+            races::dependents_are_told_once,
             model::random_histories_agree_with_a_plain_model,
         }
     };

@@ -6,8 +6,9 @@ use std::time::Duration;
 use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, QuestionId};
 use longshore_domain::job::{
-    AttemptReport, Effect, Event, Job, Lease, Question, QueueName, RetryPolicy, apply, initial_state,
+    AttemptReport, Effect, Event, Job, Lease, Question, QueueName, RetryPolicy, StateName, apply, initial_state,
 };
+use longshore_domain::label::Labels;
 use longshore_domain::store::{Claim, HeldAttempt, JobFilter, NewJob, QuestionFilter};
 use longshore_domain::time::Timestamp;
 use proptest::prelude::*;
@@ -20,12 +21,14 @@ const VERBS_MAX: usize = 60;
 /// Bounds the search for the shortest history that fails.
 const SHRINKS_MAX: u32 = 300;
 const QUEUES: [&str; 3] = ["a", "b", "c"];
+/// What jobs require and nodes have; mostly nothing.
+const LABELS: [&str; 6] = ["", "", "", "gpu", "os=linux", "gpu os=linux"];
 
 /// One thing asked of the store. `pick`s choose among the jobs there are.
 #[derive(Clone, Debug)]
 enum Verb {
-    Submit { after: Vec<usize>, wait_ms: u64, queue: usize, priority: i16, retries: u32, room: usize },
-    Claim { slots: usize, holder: u128 },
+    Submit { after: Vec<usize>, wait_ms: u64, queue: usize, requires: usize, priority: i16, retries: u32, room: usize },
+    Claim { slots: usize, holder: u128, labels: usize },
     Report { pick: usize, what: Report, stale: bool, room: usize },
     Renew { holder: u128 },
     GiveUp { limit: usize },
@@ -57,11 +60,12 @@ enum Report {
 fn verb() -> impl Strategy<Value = Verb> {
     let pick = 0..1000usize;
     prop_oneof![
-        6 => (prop::collection::vec(0..1000usize, 0..3), prop_oneof![Just(0), 1..5000u64], 0..3usize, -2..3i16, 0..3u32, 0..2usize)
-            .prop_map(|(after, wait_ms, queue, priority, retries, room)| {
-                Verb::Submit { after, wait_ms, queue, priority, retries, room }
+        6 => (prop::collection::vec(0..1000usize, 0..3), prop_oneof![Just(0), 1..5000u64], 0..3usize, 0..LABELS.len(), -2..3i16, 0..3u32, 0..2usize)
+            .prop_map(|(after, wait_ms, queue, requires, priority, retries, room)| {
+                Verb::Submit { after, wait_ms, queue, requires, priority, retries, room }
             }),
-        3 => (0..5usize, 1..3u128).prop_map(|(slots, holder)| Verb::Claim { slots, holder }),
+        3 => (0..5usize, 1..3u128, 0..LABELS.len())
+            .prop_map(|(slots, holder, labels)| Verb::Claim { slots, holder, labels }),
         12 => (pick.clone(), what(), prop::bool::weighted(0.1), 0..2usize)
             .prop_map(|(pick, what, stale, room)| Verb::Report { pick, what, stale, room }),
         1 => (1..3u128).prop_map(|holder| Verb::Renew { holder }),
@@ -114,7 +118,7 @@ pub(crate) async fn agree_while_moving(cases: u32, begin: impl Fn() -> Box<dyn M
                 scene.set_queue(name, 2).await;
                 model.queues.insert(queue(name), 2);
             }
-            for verb in verbs.into_iter().chain([Verb::Reopen, Verb::Claim { slots: 2, holder: 1 }]) {
+            for verb in verbs.into_iter().chain([Verb::Reopen, Verb::Claim { slots: 2, holder: 1, labels: 0 }]) {
                 match verb {
                     Verb::Reopen => {
                         scene.store.close().await;
@@ -202,8 +206,8 @@ impl Model {
         let now = scene.now();
         match verb {
             Verb::Submit { .. } => self.submit(scene, verb, now).await,
-            Verb::Claim { slots, holder } => {
-                let room = Claim { holder: node(holder), ..scene.room(slots) };
+            Verb::Claim { slots, holder, labels } => {
+                let room = Claim { holder: node(holder), labels: labels_of(labels), ..scene.room(slots) };
                 let taken = scene.store.claim(room.clone(), now).await.expect("answered");
                 self.claim(&room, now, taken.into_iter().map(|taken| taken.job).collect());
             }
@@ -295,10 +299,11 @@ impl Model {
     }
 
     async fn submit(&mut self, scene: &Scene, verb: Verb, now: Timestamp) {
-        let Verb::Submit { after, wait_ms, queue: at, priority, retries, room } = verb else { return };
+        let Verb::Submit { after, wait_ms, queue: at, requires, priority, retries, room } = verb else { return };
         let after: Vec<_> = after.into_iter().filter_map(|pick| self.pick(pick)).collect();
         let new = NewJob {
             queue: queue(QUEUES[at]),
+            requires: labels_of(requires),
             priority,
             retry: RetryPolicy::times(retries),
             not_before: (wait_ms > 0).then(|| now.plus(Duration::from_millis(wait_ms))),
@@ -330,6 +335,7 @@ impl Model {
             name: None,
             title: new.spec.title(),
             queue: new.queue.clone(),
+            requires: new.requires.clone(),
             priority: new.priority,
             retry: new.retry.clone(),
             likeness: new.spec.likeness(),
@@ -357,7 +363,7 @@ impl Model {
     fn claim(&mut self, room: &Claim, now: Timestamp, taken: Vec<Job>) {
         let mut expected = vec![];
         for nonce in &room.nonces {
-            let Some(number) = self.first_ready() else { break };
+            let Some(number) = self.first_ready(&room.labels) else { break };
             let token = self.jobs[&number].attempt.next();
             let until = now.plus(room.lease);
             let lease = Lease { holder: room.holder, token, until, nonce: *nonce, boot: room.boot.clone() };
@@ -367,13 +373,15 @@ impl Model {
         assert_eq!(taken, expected);
     }
 
-    fn first_ready(&self) -> Option<JobNumber> {
+    fn first_ready(&self, labels: &Labels) -> Option<JobNumber> {
         let live = |queue: &QueueName| {
             self.jobs.values().filter(|job| job.queue == *queue && job.state.name().is_live()).count()
         };
         let ready = self.jobs.values().filter(|job| job.state == longshore_domain::JobState::Queued);
         let has_room = ready.filter(|job| live(&job.queue) < self.queues[&job.queue] as usize);
-        has_room.min_by_key(|job| (std::cmp::Reverse(job.priority), job.number)).map(|job| job.number)
+        let fits = has_room.filter(|job| labels.cover(&job.requires));
+        let turn = |job: &&Job| (std::cmp::Reverse(job.priority), live(&job.queue), job.number);
+        fits.min_by_key(turn).map(|job| job.number)
     }
 
     async fn renew(&mut self, scene: &Scene, holder: NodeId, now: Timestamp) {
@@ -498,7 +506,12 @@ impl Model {
         }
         assert_eq!(lines, self.lines);
         self.compare_questions(scene).await;
+        let queued = JobFilter { states: vec![StateName::Queued], ..JobFilter::default() };
+        let found = scene.store.jobs(queued, MANY).await.expect("read");
+        let ready = self.jobs.values().rev().filter(|job| job.state.name() == StateName::Queued);
+        assert_eq!(found, ready.cloned().collect::<Vec<_>>());
         let counts = scene.store.counts().await.expect("read");
+        assert_eq!(counts.unfinished.get(&StateName::Queued).copied().unwrap_or(0), found.len() as u64);
         let finished = self.jobs.values().filter(|job| job.is_finished()).count() as u64;
         assert_eq!(counts.finished, finished);
         assert_eq!(counts.unfinished.values().sum::<u64>(), self.jobs.len() as u64 - finished);
@@ -521,6 +534,10 @@ impl Model {
         let wait = scene.store.next_question_deadline(now).await.expect("read");
         assert_eq!(wait, next.map(|at| at.since(now)));
     }
+}
+
+fn labels_of(at: usize) -> Labels {
+    LABELS[at].parse().expect("labels")
 }
 
 fn event(scene: &Scene, job: &Job, what: Report, stale: bool) -> Event {

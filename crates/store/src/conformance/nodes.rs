@@ -8,7 +8,7 @@ use longshore_domain::store::StoreError;
 
 use super::scene::{LEASE, Place, Scene, node};
 
-fn new_node(number: u128) -> NewNode {
+pub(crate) fn new_node(number: u128) -> NewNode {
     NewNode {
         id: node(number),
         name: format!("build-{number}"),

@@ -11,6 +11,7 @@ use longshore_domain::job::{
     Answer, AttemptReport, CommandLimits, CommandSpec, Deadlines, Decision, Event, EventRecord, Job, JobSpec,
     NewQuestion, OutputMode, Question, QuestionKind, QuestionSpec, QueueName, RetryPolicy,
 };
+use longshore_domain::label::Labels;
 use longshore_domain::store::{Change, Claim, ClaimedJob, NewJob, Queue, Store, StoreError, Submitted};
 use longshore_domain::time::Timestamp;
 
@@ -80,6 +81,7 @@ impl Scene {
             name: None,
             spec: spec(&["make", "all"]),
             queue: QueueName::default(),
+            requires: Labels::default(),
             priority: 0,
             retry: RetryPolicy::default(),
             not_before: None,
@@ -96,6 +98,7 @@ impl Scene {
     pub(crate) fn room(&self, slots: usize) -> Claim {
         Claim {
             holder: node(1),
+            labels: Labels::default(),
             boot: "boot-1".into(),
             lease: LEASE,
             nonces: (0..slots).map(|_| Nonce::new(self.fresh())).collect(),

@@ -45,6 +45,7 @@ pub(crate) fn job(job: &Job) -> serde_json::Result<Row> {
         "likeness": job.likeness as i64,
         "retry_of": job.retry_of,
         "submitted_at": job.submitted_at,
+        "requires": columns::requires(&job.requires),
     })))
 }
 
@@ -58,7 +59,7 @@ pub(crate) fn standing(job: &Job) -> serde_json::Result<Row> {
     Ok(row(json!({
         "version": job.version,
         "state": state.as_str(),
-        "phase": columns::phase(state),
+        "phase": columns::phase_of(state, &job.requires),
         "content": text(&job.state)?,
         "attempt": job.attempt,
         "failures": job.failures,

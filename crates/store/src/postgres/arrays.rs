@@ -1,5 +1,7 @@
 //! A desk as arrays of columns, which is how its rows are sent.
 
+use std::borrow::Cow;
+
 use longshore_domain::id::JobNumber;
 use longshore_domain::job::{Job, JobState, Question};
 use longshore_domain::time::Timestamp;
@@ -100,7 +102,7 @@ arrays! {
     Jobs<'a> {
         number: i64, id: &'a str, principal_class: &'a str, principal_name: &'a str, conversation: Option<&'a str>,
         kind: &'a str, name: Option<&'a str>, title: &'a str, retry: &'a str, likeness: i64, retry_of: Option<String>,
-        submitted_at: i64, spec: &'a str,
+        submitted_at: i64, spec: &'a str, requires: Option<String>,
     }
 }
 
@@ -112,7 +114,7 @@ arrays! {
 arrays! {
     /// Where jobs stand.
     Standings<'a> {
-        job: i64, version: i64, state: &'a str, phase: Option<&'a str>, content: String, attempt: i64, failures: i64,
+        job: i64, version: i64, state: &'a str, phase: Option<Cow<'a, str>>, content: String, attempt: i64, failures: i64,
         holder: Option<String>, started_at: Option<i64>, changed_at: i64, due_at: Option<i64>,
         finished_at: Option<i64>, outcome: Option<&'a str>, pinned: bool, output_expired: bool,
     }
@@ -164,6 +166,7 @@ impl<'a> Jobs<'a> {
         self.retry_of.push(job.retry_of.map(|id| id.to_string()));
         self.submitted_at.push(job.submitted_at.as_millis());
         self.spec.push(&draft.spec);
+        self.requires.push(columns::requires(&job.requires));
     }
 }
 
@@ -199,7 +202,7 @@ impl<'a> Standings<'a> {
         self.job.push(job.number.0 as i64);
         self.version.push(job.version as i64);
         self.state.push(state.as_str());
-        self.phase.push(columns::phase(state));
+        self.phase.push(columns::phase_of(state, &job.requires));
         self.content.push(encoded(&job.state)?);
         self.attempt.push(job.attempt.0.into());
         self.failures.push(job.failures.into());

@@ -1,7 +1,7 @@
 //! Requests that share a transaction: what all of them need is read and locked in one round trip, then each is decided
 //! on the desk, then the desk is written in another.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, JobId, JobNumber};
@@ -108,11 +108,14 @@ fn record(desk: &mut Desk<'_>, id: JobId, event: &Event, now: Timestamp) -> Atte
     Ok(desk.change(number, event.clone(), now)?.map_err(StoreError::Refused))
 }
 
-/// Takes up to one ready job for each nonce, honouring the limits of the queues.
+/// Takes up to one ready job for each nonce, honouring the limits of the queues and what the holder has.
 fn claim(desk: &mut Desk<'_>, room: &Claim, now: Timestamp) -> Attempted<Vec<Job>> {
     let mut taken = vec![];
+    if desk.draining.contains(&room.holder) {
+        return Ok(taken);
+    }
     for nonce in &room.nonces {
-        let Some(number) = desk.lines.next() else { break };
+        let Some(number) = desk.lines.next(&room.labels) else { break };
         let token = desk.job(number)?.attempt.next();
         let until = now.plus(room.lease);
         let lease = Lease { holder: room.holder, token, until, nonce: *nonce, boot: room.boot.clone() };
@@ -154,6 +157,8 @@ struct Needs<'b> {
     questions: Vec<String>,
     askers: Vec<String>,
     slots: i64,
+    /// What those who claim have, together.
+    labels: BTreeSet<&'b str>,
     /// At most so many places become free, or ready jobs leave their line, before jobs are claimed.
     freed: i64,
 }
@@ -162,7 +167,10 @@ impl<'b> Needs<'b> {
     fn of(batch: &[&'b Request]) -> Self {
         let mut needs = Self::default();
         for request in batch {
-            needs.slots += request.room.as_ref().map_or(0, |room| room.nonces.len() as i64);
+            if let Some(room) = &request.room {
+                needs.slots += room.nonces.len() as i64;
+                needs.labels.extend(room.labels.iter());
+            }
             match &request.ask {
                 Ask::Submit(draft) => {
                     needs.jobs.extend(draft.new.after.iter().map(ToString::to_string));
@@ -231,14 +239,27 @@ const ASKED: &str = "SELECT q.id, j.id, q.attempt, q.key FROM question AS q JOIN
 pub(super) const LOCK_CLAIMS: &str =
     "SELECT pg_advisory_xact_lock(hashtext('longshore claims'), hashtext(current_schema()))";
 
-/// All queues with how much of each is taken, each with as many of its first ready jobs as `$1` slots can take if up to
-/// `$2` places become free, or jobs leave the line, before. A row that somebody changes just now is passed over.
+/// Nodes that take no jobs.
+const DRAINING: &str = "SELECT id FROM node WHERE draining";
+
+/// All queues with how much of each is taken, each with as many of the first ready jobs of each of its lines that `$3`
+/// may take as `$1` slots can take if up to `$2` places become free, or jobs leave the line, before. A row that somebody
+/// changes just now is passed over.
+///
+/// Lines that require labels are found by going from phase to phase along the index, and only for those who have some.
 pub(crate) fn ready_sql() -> String {
     format!(
-        "WITH q AS MATERIALIZED (SELECT name, concurrency, (SELECT count(*) FROM standing AS l \
+        "WITH RECURSIVE step (phase) AS (\
+         (SELECT phase FROM standing WHERE phase > 'queued' AND cardinality($3::text[]) > 0 ORDER BY phase LIMIT 1) \
+         UNION ALL SELECT n.phase FROM step CROSS JOIN LATERAL \
+         (SELECT s.phase FROM standing AS s WHERE s.phase > step.phase ORDER BY s.phase LIMIT 1) AS n \
+         WHERE starts_with(step.phase, 'queued ')), \
+         p AS MATERIALIZED (SELECT 'queued' AS phase UNION ALL SELECT phase FROM step \
+         WHERE starts_with(phase, 'queued ') AND string_to_array(substr(phase, 8), ' ') <@ $3::text[]), \
+         q AS MATERIALIZED (SELECT name, concurrency, (SELECT count(*) FROM standing AS l \
          WHERE l.phase = 'live' AND l.queue = queue.name) AS live FROM queue) \
-         SELECT {JOB_COLUMNS}, q.name, q.concurrency, q.live FROM q LEFT JOIN LATERAL \
-         (SELECT * FROM standing AS r WHERE r.phase = 'queued' AND r.queue = q.name ORDER BY r.priority DESC, r.job \
+         SELECT {JOB_COLUMNS}, q.name, q.concurrency, q.live FROM q CROSS JOIN p LEFT JOIN LATERAL \
+         (SELECT * FROM standing AS r WHERE r.phase = p.phase AND r.queue = q.name ORDER BY r.priority DESC, r.job \
          LIMIT greatest(0, least($1::bigint + $2::bigint, q.concurrency - q.live + $2)) FOR UPDATE SKIP LOCKED) AS s ON true \
          LEFT JOIN job AS j ON j.number = s.job"
     )
@@ -246,6 +267,7 @@ pub(crate) fn ready_sql() -> String {
 
 async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>> {
     let keys = KeyColumns::of(&needs.drafts);
+    let labels: Vec<_> = needs.labels.iter().copied().collect();
     let (lock_jobs, keyed, ready, xid) = (lock_jobs_sql(), keyed_sql(), ready_sql(), xid_sql());
     let mut steps = vec![Step::new("BEGIN", vec![])];
     let mut reads = vec![Read::Nothing];
@@ -261,7 +283,8 @@ async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>>
     read(Read::Keyed, keys.any, Step::new(&keyed, vec![&keys.class, &keys.name, &keys.key]));
     read(Read::Asked, !needs.askers.is_empty(), Step::new(ASKED, vec![&needs.questions, &needs.askers]));
     read(Read::Nothing, needs.slots > 0, Step::new(LOCK_CLAIMS, vec![]));
-    read(Read::Ready, needs.slots > 0, Step::new(&ready, vec![&needs.slots, &needs.freed]));
+    read(Read::Draining, needs.slots > 0, Step::new(DRAINING, vec![]));
+    read(Read::Ready, needs.slots > 0, Step::new(&ready, vec![&needs.slots, &needs.freed, &labels]));
     // Last: whatever is judged by the time is locked by then.
     read(Read::Xid, true, Step::new(&xid, vec![]));
     let answers = session.run(&steps).await?;
@@ -280,6 +303,7 @@ enum Read {
     Keyed,
     Numbers,
     Asked,
+    Draining,
     Ready,
     Xid,
 }
@@ -308,6 +332,9 @@ impl Read {
                     let attempt = AttemptNumber(rows::unsigned(row, 2)?);
                     desk.asked.keys.insert((rows::parse(row, 1)?, attempt, rows::get(row, 3)?));
                 }
+            }
+            Self::Draining => {
+                desk.draining = rows.iter().map(|row| rows::parse(row, 0)).collect::<Attempted<_>>()?;
             }
             Self::Ready => ready(rows, desk)?,
             Self::Xid => {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber, QuestionId};
+use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, QuestionId};
 use longshore_domain::job::{Answer, Effect, Event, EventKind, Job, Question, QueueName, Refusal, StateName, apply};
 use longshore_domain::store::Change;
 use longshore_domain::time::Timestamp;
@@ -19,6 +19,8 @@ pub(super) struct Desk<'d> {
     jobs: HashMap<JobNumber, Placed>,
     numbers: HashMap<JobId, JobNumber>,
     pub(super) lines: Lines,
+    /// Nodes that take no jobs.
+    pub(super) draining: HashSet<NodeId>,
     pub(super) asked: Asked,
     pub(super) writes: Writes<'d>,
 }

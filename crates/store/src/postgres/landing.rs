@@ -21,9 +21,9 @@ use crate::columns;
 const INSERT_QUEUES: &str = "INSERT INTO queue (name, concurrency) SELECT name, $2::bigint FROM unnest($1::text[]) AS n(name) \
      ON CONFLICT (name) DO NOTHING";
 const INSERT_JOBS: &str = "INSERT INTO job (number, id, principal_class, principal_name, conversation, kind, name, \
-     title, retry, likeness, retry_of, submitted_at, spec) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], \
+     title, retry, likeness, retry_of, submitted_at, spec, requires) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], \
      $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], \
-     $12::bigint[], $13::text[])";
+     $12::bigint[], $13::text[], $14::text[])";
 const INSERT_KEYS: &str = "INSERT INTO key (principal_class, principal_name, key, job, digest) \
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[])";
 const INSERT_DEPENDENCIES: &str =

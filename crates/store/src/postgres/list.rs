@@ -56,9 +56,14 @@ impl Query {
             let names: Vec<_> = filter.states.iter().map(|state| state.as_str()).collect();
             query.and("s.state = ANY", names);
             if !filter.states.contains(&StateName::Finished) {
-                // Unfinished jobs are few among all and have an index of their own.
-                let phases: Vec<_> = filter.states.iter().filter_map(|state| columns::phase(*state)).collect();
-                query.and("s.phase = ANY", phases);
+                // Unfinished jobs are few among all and have an index of their own, ready ones in many phases.
+                match filter.states.contains(&StateName::Queued) {
+                    true => query.sql.push_str(" AND s.phase IS NOT NULL"),
+                    false => {
+                        let phases: Vec<_> = filter.states.iter().filter_map(|state| columns::phase(*state)).collect();
+                        query.and("s.phase = ANY", phases);
+                    }
+                }
             }
         }
         if let Some(outcome) = filter.outcome {

@@ -17,11 +17,11 @@ use super::turn::select_jobs;
 use crate::columns;
 
 pub(crate) const POSITION: &str = "SELECT \
-     (SELECT count(*) FROM standing AS above WHERE above.phase = 'queued' AND above.queue = s.queue \
+     (SELECT count(*) FROM standing AS above WHERE above.phase = s.phase AND above.queue = s.queue \
      AND above.priority > s.priority) \
-     + (SELECT count(*) FROM standing AS other WHERE other.phase = 'queued' AND other.queue = s.queue \
+     + (SELECT count(*) FROM standing AS other WHERE other.phase = s.phase AND other.queue = s.queue \
      AND other.priority = s.priority AND other.job < s.job) \
-     FROM job AS j JOIN standing AS s ON s.job = j.number WHERE j.id = $1 AND s.phase = 'queued'";
+     FROM job AS j JOIN standing AS s ON s.job = j.number WHERE j.id = $1 AND s.state = 'queued'";
 const COUNTS: &str = "SELECT state, count(*) FROM standing WHERE phase IS NOT NULL GROUP BY state \
      UNION ALL SELECT 'finished', count(*) FROM standing WHERE phase IS NULL";
 /// When the lease of a live job runs out.

@@ -18,9 +18,9 @@ use crate::columns;
 /// The columns that [`job`] reads, in its order, of `job AS j` and `standing AS s`.
 pub(super) const JOB_COLUMNS: &str = "j.number, j.id, s.version, s.content, s.attempt, s.failures, s.queue, \
      s.priority, j.principal_class, j.principal_name, j.conversation, j.kind, j.name, j.title, j.retry, j.likeness, \
-     j.retry_of, j.submitted_at, s.started_at, s.changed_at, s.pinned, s.output_expired";
+     j.retry_of, j.submitted_at, s.started_at, s.changed_at, s.pinned, s.output_expired, j.requires";
 /// How many they are: what a query adds to them begins here.
-pub(super) const JOB_WIDTH: usize = 22;
+pub(super) const JOB_WIDTH: usize = 23;
 
 /// Reads a job from [`JOB_COLUMNS`].
 pub(super) fn job(row: &Row) -> Attempted<Job> {
@@ -46,6 +46,7 @@ pub(super) fn job(row: &Row) -> Attempted<Job> {
         changed_at: time(row, 19)?,
         pinned: get(row, 20)?,
         output_expired: get(row, 21)?,
+        requires: get::<Option<&str>>(row, 22)?.map(|_| parse(row, 22)).transpose()?.unwrap_or_default(),
     })
 }
 

@@ -118,6 +118,7 @@ fn accept<'d>(
         name: new.name.clone(),
         title: draft.title.clone(),
         queue: new.queue.clone(),
+        requires: new.requires.clone(),
         priority: new.priority,
         retry: new.retry.clone(),
         likeness: draft.likeness,

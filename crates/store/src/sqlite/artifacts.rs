@@ -130,7 +130,7 @@ impl ArtifactRecords for SqliteStore {
     }
 
     async fn newest_collection(&self) -> Result<u64, StoreError> {
-        self.doors()?.readers.row("read the newest collection", newest_collection)
+        self.doors()?.readers.row("read the newest collection", newest_collection).await
     }
 
     async fn keep(&self, job: JobId, what: Keep) -> Result<Vec<Digest>, StoreError> {

@@ -10,11 +10,14 @@ use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
 use crate::draft::Taken;
 
-/// Takes up to one ready job for each nonce, honouring the limits of the queues.
+/// Takes up to one ready job for each nonce, honouring the limits of the queues and what the holder has.
 pub(super) fn claim(desk: &mut Desk<'_>, claim: Claim, now: Timestamp) -> Attempted<Vec<Taken>> {
     let mut taken = Vec::with_capacity(claim.nonces.len());
+    if desk.draining.contains(&claim.holder) {
+        return Ok(taken);
+    }
     for nonce in &claim.nonces {
-        let Some(number) = desk.lines.next(desk.connection)? else { break };
+        let Some(number) = desk.lines.next(&claim.labels, desk.connection)? else { break };
         taken.push(claim_one(desk, number, &claim, *nonce, now)?);
     }
     Ok(taken)

@@ -1,8 +1,8 @@
 //! What the writer's verbs work with inside a transaction: rows, history, queues, and the memory of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use longshore_domain::id::{EventSeq, JobId, JobNumber};
+use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Effect, Event, EventKind, Job, JobState, Refusal, StateName, apply};
 use longshore_domain::store::{BoxedError, Change};
 use longshore_domain::time::Timestamp;
@@ -12,6 +12,7 @@ use super::cache::JobCache;
 use super::errors::{Attempted, Trouble};
 use super::history::{History, Note};
 use super::lines::Lines;
+use super::nodes;
 use super::questions;
 use super::rows::{self, JOB_COLUMNS};
 use super::statements::Statements;
@@ -24,6 +25,8 @@ pub(super) struct Desk<'c> {
     pub(super) lines: Lines,
     /// Limit of a queue that is named for the first time.
     pub(super) queue_concurrency: u32,
+    /// Nodes that take no jobs.
+    pub(super) draining: HashSet<NodeId>,
     cache: JobCache,
     history: History,
     /// How long jobs of a likeness took that succeeded in this batch.
@@ -39,8 +42,9 @@ impl<'c> Desk<'c> {
         let history = History::read(connection)?;
         let job_number = read_job_number(connection)?;
         let statements = Statements::prepare(connection)?;
+        let draining = nodes::draining(connection)?;
         let (cache, learned) = (JobCache::default(), BTreeMap::new());
-        Ok(Self { connection, statements, lines, queue_concurrency, cache, history, learned, job_number })
+        Ok(Self { connection, statements, lines, queue_concurrency, draining, cache, history, learned, job_number })
     }
 
     /// Opens a transaction.
@@ -65,6 +69,7 @@ impl<'c> Desk<'c> {
         }
         self.cache = JobCache::default();
         self.lines = Lines::read(self.connection)?;
+        self.draining = nodes::draining(self.connection)?;
         self.history = History::read(self.connection)?;
         self.learned.clear();
         self.job_number = read_job_number(self.connection)?;
@@ -191,7 +196,7 @@ impl<'c> Desk<'c> {
             }
             _ => {
                 if before.due_at != after.due_at || before.phase() != after.phase() {
-                    statement.raw_bind_parameter(10, after.phase())?;
+                    statement.raw_bind_parameter(10, columns::phase_of(after.state, &job.requires))?;
                 }
                 if before.due_at != after.due_at {
                     statement.raw_bind_parameter(11, after.due_at)?;

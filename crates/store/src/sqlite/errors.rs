@@ -14,6 +14,9 @@ pub(super) enum Trouble {
     /// SQLite failed, or a row does not hold what was once written.
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+    /// It was committed, and the disk did not take it.
+    #[error("what was committed could not be brought to the disk")]
+    Unsynced(#[source] std::io::Error),
     /// The row is not the one that was read: somebody else wrote to the database.
     #[error("job {0} was changed by somebody other than the writer")]
     ChangedBehind(JobNumber),
@@ -42,6 +45,7 @@ pub(super) fn trouble(operation: &'static str, trouble: &Arc<Trouble>) -> StoreE
     let cause = Box::new(Arc::clone(trouble));
     match &**trouble {
         Trouble::Sqlite(error) => classify(operation, error)(cause),
+        Trouble::Unsynced(_) => StoreError::Unknown(cause),
         Trouble::Missing(_) => StoreError::Corrupt(cause),
         Trouble::ChangedBehind(_) | Trouble::NotClaimable { .. } => StoreError::Failed { operation, source: cause },
     }

@@ -58,8 +58,13 @@ impl Query {
         if !states.is_empty() {
             let names = states.iter().map(|state| Value::from(state.as_str().to_owned()));
             query.and(&format!("state IN ({})", vec!["?"; states.len()].join(", ")), names);
-            if let ([state], true) = (states, along.ends_with("job_open")) {
-                query.and("phase = ?", [columns::phase(*state).unwrap_or_default().to_owned().into()]);
+            match (states, along.ends_with("job_open")) {
+                // All lines of ready jobs: what comes behind a space comes before an exclamation mark.
+                ([StateName::Queued], true) => query.and("phase >= 'queued' AND phase < 'queued!'", []),
+                ([state], true) => {
+                    query.and("phase = ?", [columns::phase(*state).unwrap_or_default().to_owned().into()])
+                }
+                _ => {}
             }
         }
         if let Some(outcome) = filter.outcome {

@@ -10,8 +10,10 @@ mod claim;
 mod desk;
 pub(crate) mod errors;
 mod history;
+mod landing;
 pub(crate) mod lines;
 pub(crate) mod list;
+mod log;
 pub(crate) mod migrations;
 pub(crate) mod moving;
 mod nodes;
@@ -29,13 +31,13 @@ mod submit;
 mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use longshore_domain::store::StoreError;
 use rusqlite::Connection;
 use tokio::sync::watch;
 
+use log::Log;
 use reader::Readers;
 use writer::Writer;
 
@@ -67,7 +69,8 @@ const ROW_CONNECTIONS: usize = 2;
 impl SqliteStore {
     /// Opens the database at `path`, making it if there is none, and brings its schema up to date.
     ///
-    /// Blocks for some milliseconds. A file named like the database with `.lock` behind it marks the owner.
+    /// Called inside a Tokio runtime, which must live as long as the store. Blocks for some milliseconds. A file named
+    /// like the database with `.lock` behind it marks the owner.
     ///
     /// # Errors
     /// [`StoreError::InUse`] if another process owns it; [`StoreError::Newer`] and [`StoreError::Corrupt`], both of
@@ -78,8 +81,11 @@ impl SqliteStore {
         let connection = open::writer(&path, &options)?;
         let connections = open::readers(&path, &options, options.readers)?;
         let rows = open::readers(&path, &options, ROW_CONNECTIONS)?;
+        let log = Log::open(&path, options.durability)
+            .map_err(|error| errors::io_failed("open the log of the database", error))?;
+        let log = Arc::new(log);
         let start = |error| errors::io_failed("start the store's threads", error);
-        let (readers, threads) = Readers::start(connections, rows).map_err(start)?;
+        let (readers, threads) = Readers::start(connections, rows, Arc::clone(&log)).map_err(start)?;
         let (ending, ended) = watch::channel(false);
         let leave = move |connection: Connection| {
             for thread in threads {
@@ -93,7 +99,7 @@ impl SqliteStore {
             drop(connection);
             drop(lock);
         };
-        let writer = Writer::start(connection, options.queue_concurrency, ending, leave)?;
+        let writer = Writer::start(connection, log, options.queue_concurrency, ending, leave)?;
         let doors = Mutex::new(Some(Doors { writer, readers }));
         Ok(Self { path, durability: options.durability, doors, ended })
     }

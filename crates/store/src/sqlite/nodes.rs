@@ -1,5 +1,6 @@
 //! The nodes that share a store, and the secrets that they share.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use longshore_domain::id::NodeId;
@@ -25,6 +26,7 @@ pub(super) fn join(
 ) -> Attempted<Result<NodeRecord, StoreError>> {
     let forgotten = now.minus(NODE_FORGOTTEN_AFTER).as_millis();
     desk.connection.prepare_cached("DELETE FROM node WHERE seen_at < ?1")?.execute([forgotten])?;
+    desk.draining = draining(desk.connection)?;
     let before = read(desk.connection, new.id, now)?;
     if let Some(other) = before.filter(|other| other.alive && other.node.incarnation != new.incarnation) {
         return Ok(Err(taken(other)));
@@ -73,16 +75,23 @@ pub(super) fn beat(
 pub(super) fn leave(desk: &mut Desk<'_>, id: NodeId, incarnation: &str) -> Attempted<()> {
     let sql = "DELETE FROM node WHERE id = ?1 AND incarnation = ?2";
     desk.connection.prepare_cached(sql)?.execute(params![id.to_string(), incarnation])?;
+    desk.draining = draining(desk.connection)?;
     Ok(())
 }
 
 /// Has a node take no more jobs, or take them again.
-pub(super) fn set_draining(desk: &mut Desk<'_>, id: NodeId, draining: bool) -> Attempted<Result<(), StoreError>> {
+pub(super) fn set_draining(desk: &mut Desk<'_>, id: NodeId, drains: bool) -> Attempted<Result<(), StoreError>> {
     let sql = "UPDATE node SET draining = ?2 WHERE id = ?1";
-    match desk.connection.prepare_cached(sql)?.execute(params![id.to_string(), draining])? {
-        0 => Ok(Err(StoreError::NodeNotFound(id))),
-        _ => Ok(Ok(())),
-    }
+    let changed = desk.connection.prepare_cached(sql)?.execute(params![id.to_string(), drains])?;
+    desk.draining = draining(desk.connection)?;
+    Ok(if changed == 0 { Err(StoreError::NodeNotFound(id)) } else { Ok(()) })
+}
+
+/// The nodes that take no jobs.
+pub(super) fn draining(connection: &Connection) -> Attempted<HashSet<NodeId>> {
+    let mut statement = connection.prepare_cached("SELECT id FROM node WHERE draining")?;
+    let found = statement.query_map([], |row| rows::parse(row, 0))?;
+    Ok(found.collect::<rusqlite::Result<_>>()?)
 }
 
 /// The secret of that name; `fresh` from now on if there was none.

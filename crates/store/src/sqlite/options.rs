@@ -12,7 +12,7 @@ pub enum Durability {
 }
 
 impl Durability {
-    pub(super) fn pragma(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Full => "full",
             Self::Normal => "normal",

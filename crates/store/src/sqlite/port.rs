@@ -90,7 +90,7 @@ impl Store for SqliteStore {
     }
 
     async fn next_due(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
-        let next = self.doors()?.readers.row("read the next due job", queries::next_due)?;
+        let next = self.doors()?.readers.row("read the next due job", queries::next_due).await?;
         Ok(next.map(|at| at.since(now)))
     }
 
@@ -103,12 +103,12 @@ impl Store for SqliteStore {
     }
 
     async fn next_question_deadline(&self, now: Timestamp) -> Result<Option<Duration>, StoreError> {
-        let next = self.doors()?.readers.row("read the next deadline of a question", questions::next_deadline)?;
+        let next = self.doors()?.readers.row("read the next deadline of a question", questions::next_deadline).await?;
         Ok(next.map(|at| at.since(now)))
     }
 
     async fn questions(&self, job: JobId) -> Result<Vec<Question>, StoreError> {
-        self.doors()?.readers.row("read the questions of a job", |connection| questions::of_job(connection, job))
+        self.doors()?.readers.row("read the questions of a job", |connection| questions::of_job(connection, job)).await
     }
 
     async fn open_questions(&self, filter: QuestionFilter, limit: usize) -> Result<Vec<Question>, StoreError> {
@@ -117,15 +117,15 @@ impl Store for SqliteStore {
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        self.doors()?.readers.row("read a job", |connection| desk::read_by_id(connection, id))
+        self.doors()?.readers.row("read a job", |connection| desk::read_by_id(connection, id)).await
     }
 
     async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError> {
-        self.doors()?.readers.row("read a job", |connection| desk::read_by_number(connection, number))
+        self.doors()?.readers.row("read a job", |connection| desk::read_by_number(connection, number)).await
     }
 
     async fn spec(&self, id: JobId) -> Result<Option<JobSpec>, StoreError> {
-        self.doors()?.readers.row("read a spec", |connection| queries::spec(connection, id))
+        self.doors()?.readers.row("read a spec", |connection| queries::spec(connection, id)).await
     }
 
     async fn jobs(&self, filter: JobFilter, limit: usize) -> Result<Vec<Job>, StoreError> {
@@ -149,7 +149,7 @@ impl Store for SqliteStore {
         // Counted in some ten microseconds.
         const NEAR: u64 = 1000;
         let readers = &self.doors()?.readers;
-        match readers.row(OPERATION, |connection| queries::position(connection, id, Some(NEAR)))? {
+        match readers.row(OPERATION, |connection| queries::position(connection, id, Some(NEAR))).await? {
             Some(before) if before >= NEAR => {
                 readers.call(OPERATION, move |connection| queries::position(connection, id, None)).await
             }
@@ -163,11 +163,11 @@ impl Store for SqliteStore {
     }
 
     async fn last_event(&self) -> Result<EventSeq, StoreError> {
-        self.doors()?.readers.row("read the newest event", queries::last_event)
+        self.doors()?.readers.row("read the newest event", queries::last_event).await
     }
 
     async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError> {
-        self.doors()?.readers.row("read samples", |connection| queries::samples(connection, likeness))
+        self.doors()?.readers.row("read samples", |connection| queries::samples(connection, likeness)).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {
@@ -256,7 +256,7 @@ impl Store for SqliteStore {
             engine: format!("SQLite {}", rusqlite::version()),
             location: self.path.display().to_string(),
             schema: migrations::SCHEMA_NEWEST,
-            durability: format!("wal, synchronous={}", self.durability.pragma()),
+            durability: format!("wal, durability={}", self.durability.as_str()),
             bytes: size(&self.path).map(|bytes| bytes + size(log.as_ref()).unwrap_or(0)),
         })
     }

@@ -15,11 +15,11 @@ pub(crate) const UNFINISHED_SQL: &str = "SELECT phase, count(*) FROM job WHERE p
 pub(crate) const NEXT_DUE_SQL: &str = "SELECT min(due_at) FROM job WHERE due_at IS NOT NULL";
 // Two ranges of the index, so that no row is looked at that does not count.
 pub(crate) const POSITION_SQL: &str = "SELECT \
-     (SELECT count(*) FROM (SELECT 1 FROM job AS above WHERE above.phase = 'queued' AND above.queue = job.queue \
+     (SELECT count(*) FROM (SELECT 1 FROM job AS above WHERE above.phase = job.phase AND above.queue = job.queue \
      AND above.priority > job.priority LIMIT ?2)) \
-     + (SELECT count(*) FROM (SELECT 1 FROM job AS other WHERE other.phase = 'queued' AND other.queue = job.queue \
+     + (SELECT count(*) FROM (SELECT 1 FROM job AS other WHERE other.phase = job.phase AND other.queue = job.queue \
      AND other.priority = job.priority AND other.number < job.number LIMIT ?2)) \
-     FROM job WHERE id = ?1 AND phase = 'queued'";
+     FROM job WHERE id = ?1 AND state = 'queued'";
 
 /// The query for events after `?1`, at most `?2` of them; of job `?3` only if `of_one`.
 pub(crate) fn events_sql(of_one: bool) -> String {
@@ -108,9 +108,15 @@ pub(super) fn samples(connection: &Connection, likeness: u64) -> rusqlite::Resul
 /// Counts in one snapshot.
 pub(super) fn counts(connection: &mut Connection) -> rusqlite::Result<Counts> {
     let snapshot = connection.transaction()?;
-    let count = |row: &Row<'_>| Ok((rows::named(row, 0, StateName::parse)?, row.get::<_, i64>(1)? as u64));
-    let unfinished: std::collections::BTreeMap<_, _> =
-        snapshot.prepare_cached(UNFINISHED_SQL)?.query_map([], count)?.collect::<rusqlite::Result<_>>()?;
+    let mut unfinished = std::collections::BTreeMap::new();
+    let mut statement = snapshot.prepare_cached(UNFINISHED_SQL)?;
+    let mut found = statement.query([])?;
+    while let Some(row) = found.next()? {
+        // Each line of ready jobs has a phase of its own, which begins like the state.
+        let state = rows::named(row, 0, |phase| StateName::parse(phase.split(' ').next().unwrap_or_default()))?;
+        *unfinished.entry(state).or_default() += row.get::<_, i64>(1)? as u64;
+    }
+    drop(found);
     let all: i64 = snapshot.prepare_cached("SELECT count(*) FROM job")?.query_row([], |row| row.get(0))?;
     let finished = all as u64 - unfinished.values().sum::<u64>();
     Ok(Counts { unfinished, finished })

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::errors::failed;
+use super::log::Log;
 
 type Read = Box<dyn FnOnce(&mut Connection) + Send>;
 type Waiting = Arc<Mutex<mpsc::Receiver<Read>>>;
@@ -20,6 +21,7 @@ pub(super) struct Readers {
     free: Arc<Semaphore>,
     /// For rows by their key.
     rows: Arc<[Mutex<Connection>]>,
+    log: Arc<Log>,
 }
 
 impl Readers {
@@ -28,6 +30,7 @@ impl Readers {
     pub(super) fn start(
         connections: Vec<Connection>,
         rows: Vec<Connection>,
+        log: Arc<Log>,
     ) -> std::io::Result<(Self, Vec<JoinHandle<()>>)> {
         let (reads, waiting) = mpsc::channel();
         let free = Arc::new(Semaphore::new(connections.len()));
@@ -38,15 +41,25 @@ impl Readers {
         });
         let threads = threads.collect::<std::io::Result<_>>()?;
         let rows = rows.into_iter().map(Mutex::new).collect();
-        Ok((Self { reads, free, rows }, threads))
+        Ok((Self { reads, free, rows, log }, threads))
     }
 
     /// Reads one row by its key on the caller's own thread: some microseconds, less than handing it to another would
-    /// take. It sees every write that was acknowledged before.
+    /// take. It sees every write that was acknowledged before, and none that the disk does not have when this returns.
     ///
     /// # Errors
     /// What SQLite says.
-    pub(super) fn row<T>(
+    pub(super) async fn row<T>(
+        &self,
+        operation: &'static str,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let found = self.look(operation, query);
+        self.log.caught_up().await;
+        found
+    }
+
+    fn look<T>(
         &self,
         operation: &'static str,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -57,7 +70,8 @@ impl Readers {
         query(&*connection.ok_or(StoreError::Closed)?).map_err(failed(operation))
     }
 
-    /// Has `query` done. It sees every write that was acknowledged before.
+    /// Has `query` done. It sees every write that was acknowledged before, and none that the disk does not have when
+    /// this returns.
     ///
     /// # Errors
     /// [`StoreError::Closed`] if the threads have ended; else what SQLite says.
@@ -69,7 +83,9 @@ impl Readers {
         let permit = Arc::clone(&self.free).acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let (caller, answered) = oneshot::channel();
         self.reads.send(reading(query, permit, caller)).map_err(|_| StoreError::Closed)?;
-        answered.await.map_err(|_| StoreError::Closed)?.map_err(failed(operation))
+        let answer = answered.await.map_err(|_| StoreError::Closed)?.map_err(failed(operation));
+        self.log.caught_up().await;
+        answer
     }
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use longshore_domain::access::{Conversation, Principal};
 use longshore_domain::id::{AttemptNumber, EventSeq, JobNumber};
 use longshore_domain::job::{EventKind, EventRecord, Job, JobKind, QueueName, StateName};
+use longshore_domain::label::Labels;
 use longshore_domain::store::BoxedError;
 use longshore_domain::time::Timestamp;
 use rusqlite::Row;
@@ -16,7 +17,7 @@ use crate::columns;
 /// The columns that [`job`] reads, in its order.
 pub(crate) const JOB_COLUMNS: &str = "number, id, version, content, attempt, failures, queue, priority, \
      principal_class, principal_name, conversation, kind, name, title, retry, likeness, retry_of, submitted_at, \
-     started_at, changed_at, pinned, output_expired";
+     started_at, changed_at, pinned, output_expired, requires";
 
 /// Places of `id`, `name` and `title` among [`JOB_COLUMNS`].
 pub(super) const ID_COLUMN: usize = 1;
@@ -47,6 +48,10 @@ pub(super) fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
         changed_at: Timestamp::from_millis(row.get(19)?),
         pinned: row.get(20)?,
         output_expired: row.get(21)?,
+        requires: match text(row, 22)? {
+            Some(labels) => labels.parse().map_err(|error| unreadable(22, error))?,
+            None => Labels::default(),
+        },
     })
 }
 

@@ -17,9 +17,9 @@ const FINISH: &str = "UPDATE job SET version = ?2 + 1, content = ?3, attempt = ?
      finished_at = ?10, outcome = ?11, end_seq = ?9 WHERE number = ?1 AND version = ?2";
 const INSERT_JOB: &str = "INSERT INTO job (number, id, version, state, phase, content, attempt, failures, queue, \
      priority, principal_class, principal_name, conversation, kind, name, title, retry, likeness, retry_of, \
-     submitted_at, changed_at, due_at, last_event) \
+     submitted_at, changed_at, due_at, last_event, requires) \
      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-     ?23) \
+     ?23, ?24) \
      ON CONFLICT (id) DO NOTHING";
 /// Adds a sample behind those there are, and keeps the newest. Two blobs joined count as text until they are cast.
 const LEARN: &str = "INSERT INTO duration (likeness, samples) VALUES (?1, ?2) ON CONFLICT (likeness) \

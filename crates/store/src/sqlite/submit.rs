@@ -97,6 +97,7 @@ fn accept(desk: &mut Desk<'_>, draft: Draft, awaited: &Awaited, now: Timestamp) 
         name: new.name,
         title,
         queue: new.queue,
+        requires: new.requires,
         priority: new.priority,
         retry: new.retry,
         likeness,
@@ -144,7 +145,7 @@ fn insert_job(desk: &mut Desk<'_>, job: &Job, id: &str, retry: &str) -> Attempte
         id,
         job.version as i64,
         job.state.name().as_str(),
-        columns::phase(job.state.name()),
+        columns::phase_of(job.state.name(), &job.requires),
         content(&job.state)?,
         job.attempt.0,
         job.failures,
@@ -163,6 +164,7 @@ fn insert_job(desk: &mut Desk<'_>, job: &Job, id: &str, retry: &str) -> Attempte
         job.changed_at.as_millis(),
         job.state.due_at().map(Timestamp::as_millis),
         next_event.0 as i64,
+        columns::requires(&job.requires),
     ])?;
     Ok(inserted == 1)
 }

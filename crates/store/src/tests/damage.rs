@@ -197,7 +197,7 @@ async fn normal_durability_is_said() {
     let folder = Folder::new();
     let options = SqliteOptions { durability: Durability::Normal, ..SqliteOptions::default() };
     let store = SqliteStore::open(folder.database(), options).unwrap();
-    assert_eq!(store.facts().await.unwrap().durability, "wal, synchronous=normal");
+    assert_eq!(store.facts().await.unwrap().durability, "wal, durability=normal");
     store.close().await;
 }
 

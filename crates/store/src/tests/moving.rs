@@ -106,9 +106,10 @@ async fn furnish(scene: &Scene) -> Vec<JobId> {
     let keep = Keep { add: vec![artifact], remove: vec![], since: 0 };
     assert_eq!(scene.store.keep(keyed.id, keep).await.unwrap(), []);
     let waiting = scene.accept(scene.job_after(&[&keyed, &untold])).await;
+    let picky = scene.accept(NewJob { requires: "gpu linux".parse().unwrap(), ..scene.job() }).await;
     let removed = scene.ran(scene.job(), 0).await;
     assert_eq!(scene.store.remove(vec![removed.id]).await.unwrap(), 1);
-    vec![told.id, untold.id, keyed.id, waiting.id]
+    vec![told.id, untold.id, keyed.id, waiting.id, picky.id]
 }
 
 fn notice(peek: bool) -> Notice {
@@ -152,7 +153,7 @@ async fn everything_comes_along() {
     let again = scene.submit(NewJob { key, ..scene.job() }).await.unwrap();
     assert!(again.existing && again.job.id == jobs[2]);
     let new = scene.accept(scene.job()).await;
-    assert_eq!(new.number.0, 6, "numbers of removed jobs are not given again");
+    assert_eq!(new.number.0, 7, "numbers of removed jobs are not given again");
     scene.happen(jobs[2], cancel()).await;
     scene.store.close().await;
 }

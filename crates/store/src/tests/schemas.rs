@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::{RetryPolicy, StateName};
-use longshore_domain::store::{JobFilter, NewJob, QuestionFilter, Store};
+use longshore_domain::label::Labels;
+use longshore_domain::store::{Claim, JobFilter, NewJob, QuestionFilter, Store};
 
 use super::{Folder, open};
-use crate::conformance::scene::{BEGIN, MANY, Scene, answered, cancel, ended};
+use crate::conformance::nodes::new_node;
+use crate::conformance::scene::{BEGIN, LEASE, MANY, Scene, answered, cancel, ended, node};
 use crate::sqlite::migrations::MIGRATIONS;
 
 fn kept(migration: &str) -> PathBuf {
@@ -42,10 +44,18 @@ async fn fill(scene: &Scene) {
     scene.accept(NewJob { priority: 2, name: Some("last".into()), ..scene.job() }).await;
     let (asking, questions) = scene.asking(NewJob { priority: 3, ..scene.job() }, &["answered", "open"]).await;
     scene.happen(asking.id, answered(questions[0].id, "yes")).await;
+    scene.accept(NewJob { requires: gpu(), ..scene.job() }).await;
+    scene.store.join(new_node(1), LEASE, scene.now()).await.unwrap();
+    scene.store.set_draining(node(1), true).await.unwrap();
+    scene.store.secret("sessions".into(), [7; 32]).await.unwrap();
+}
+
+fn gpu() -> Labels {
+    "gpu".parse().unwrap()
 }
 
 /// States of the jobs in the newest schema's file; older files have the first of them.
-const STATES: [StateName; 10] = [
+const STATES: [StateName; 11] = [
     StateName::Running,
     StateName::Waiting,
     StateName::Waiting,
@@ -56,11 +66,16 @@ const STATES: [StateName; 10] = [
     StateName::Claimed,
     StateName::Queued,
     StateName::Asking,
+    StateName::Queued,
 ];
 
 /// How many of [`STATES`] the file of a schema has.
 fn jobs_in(schema: usize) -> usize {
-    if schema < 2 { 9 } else { STATES.len() }
+    match schema {
+        0..2 => 9,
+        2..5 => 10,
+        _ => STATES.len(),
+    }
 }
 
 /// Before a schema is released its file is made by this test; afterwards it never changes.
@@ -101,7 +116,17 @@ async fn databases_of_all_schemas_open_and_go_on() {
         scene.happen(jobs[0].id, ended(&jobs[0], 0)).await;
         assert_eq!(scene.settle_all().await.len(), 1);
         assert_eq!(scene.store.promote_due(scene.now(), MANY).await.unwrap().len(), 2);
-        assert_eq!(scene.take_ids(MANY).await.len(), 4);
+        let take = async |labels| {
+            let room = Claim { holder: node(2), labels, ..scene.room(MANY) };
+            scene.store.claim(room, scene.now()).await.unwrap().len()
+        };
+        assert_eq!((take(Labels::default()).await, take(gpu()).await), (4, jobs_in(at + 1).saturating_sub(10)));
+        let nodes = scene.store.nodes(scene.now()).await.unwrap();
+        let secret = scene.store.secret("sessions".into(), [8; 32]).await.unwrap();
+        match at {
+            0..4 => assert_eq!((nodes.len(), secret), (0, [8; 32])),
+            _ => assert_eq!((nodes[0].node.clone(), nodes[0].draining, secret), (new_node(1), true, [7; 32])),
+        }
         scene.store.close().await;
     }
 }

@@ -14,7 +14,7 @@ use longshore_domain::job::{
     AttemptReport, CommandLimits, CommandSpec, Deadlines, Event, JobSpec, OutputMode, QueueName, RetryPolicy,
 };
 use longshore_domain::store::{Claim, NewJob, Queue, Store};
-use longshore_domain::{JobId, NodeId, Nonce, Principal, Timestamp};
+use longshore_domain::{JobId, Labels, NodeId, Nonce, Principal, Timestamp};
 use longshore_store::{SqliteOptions, SqliteStore};
 
 /// Fills the store of a home.
@@ -83,6 +83,7 @@ async fn add_one(store: &Arc<dyn Store>, index: u64, finish: bool) -> Result<()>
     let node = NodeId::new(at, 1);
     let claim = || Claim {
         holder: node,
+        labels: Labels::default(),
         boot: "fill".into(),
         lease: Duration::from_secs(30),
         nonces: vec![Nonce::new(u128::from(index))],
@@ -123,6 +124,7 @@ fn new_job(at: Timestamp, queue: &str) -> Result<NewJob> {
         name: None,
         spec: JobSpec::Command(spec),
         queue: QueueName::try_from(queue.to_owned())?,
+        requires: Labels::default(),
         priority: 0,
         retry: RetryPolicy::default(),
         not_before: None,

@@ -26,6 +26,7 @@ impl From<JobView> for JobBody {
             outcome: outcome(&job),
             queue: job.queue.to_string(),
             priority: job.priority,
+            requires: job.requires.iter().map(str::to_owned).collect(),
             principal: (&job.principal).into(),
             conversation: job.conversation.as_ref().map(|conversation| conversation.as_str().to_owned()),
             attempt: job.attempt.0,

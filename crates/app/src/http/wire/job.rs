@@ -24,6 +24,8 @@ pub(crate) struct JobBody {
     pub(crate) queue: String,
     /// Higher runs first within its queue.
     pub(crate) priority: i16,
+    /// Labels that the node which runs it must have.
+    pub(crate) requires: Vec<String>,
     /// Who submitted it.
     pub(crate) principal: PrincipalBody,
     /// The chat it belongs to.

@@ -32,6 +32,9 @@ pub(crate) struct SubmitBody {
     /// Higher runs first within its queue.
     #[serde(default)]
     pub(crate) priority: i16,
+    /// Labels that the node which runs it must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) requires: Vec<String>,
     /// It may run this long; for ever if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) deadline_ms: Option<u64>,

@@ -220,7 +220,13 @@ async fn a_claim_that_its_node_never_heard_of_is_given_back() {
     let job = other.submit(shell("exit 7")).await;
     let (store, now) = (third.engine.store(), third.engine.clock().now());
     let nonces = vec![longshore_engine::clock::new_nonce()];
-    let claim = Claim { holder: third.settings.node.id, boot: "this boot".into(), lease: LEASE, nonces };
+    let claim = Claim {
+        holder: third.settings.node.id,
+        boot: "this boot".into(),
+        lease: LEASE,
+        nonces,
+        labels: longshore_domain::Labels::default(),
+    };
     assert_eq!(store.claim(claim, now).await.unwrap()[0].job.id, job.id);
     let mut unaware = unaware;
     unaware.restart(|_| {}).await;

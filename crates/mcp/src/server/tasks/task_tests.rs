@@ -25,6 +25,7 @@ fn job(state: JobState) -> Job {
         name: None,
         title: "make all".into(),
         queue: QueueName::default(),
+        requires: longshore_domain::Labels::default(),
         priority: 0,
         retry: RetryPolicy::default(),
         likeness: 0,

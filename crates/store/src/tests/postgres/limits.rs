@@ -168,7 +168,9 @@ async fn a_pool_whose_connections_are_all_taken_says_so_and_goes_on() {
     let stuck = tokio::spawn(async move { store.job(job.id).await });
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
     let pattern = "SELECT j.number, j.id%".to_owned();
-    while outsider.query_one(waiting, &[&pattern]).await.unwrap().get::<_, i64>(0) == 0 {}
+    // Not the outsider: within a transaction it would see the same activity for ever.
+    let observer = client(&schema).await;
+    while observer.query_one(waiting, &[&pattern]).await.unwrap().get::<_, i64>(0) == 0 {}
     let error = scene.store.queues().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     outsider.batch_execute("COMMIT").await.unwrap();

@@ -18,6 +18,9 @@ const FILL: &str = "INSERT INTO job SELECT n, 'j' || n, 'agent', 'coder', NULL, 
          SELECT n, 1, CASE n % 3 WHEN 0 THEN 'running' WHEN 1 THEN 'queued' ELSE 'waiting' END, \
          CASE n % 3 WHEN 0 THEN 'live' WHEN 1 THEN 'queued' ELSE 'waiting' END, '{}', 1, 0, 'default', 0, 1, \
          CASE n % 3 WHEN 2 THEN n END FROM generate_series(29001, 30000) AS n; \
+     INSERT INTO standing (job, version, state, phase, content, attempt, failures, queue, priority, changed_at) \
+         SELECT n, 1, 'queued', CASE n % 2 WHEN 0 THEN 'queued gpu' ELSE 'queued arm os=linux' END, '{}', 1, 0, \
+         'default', 0, 1 FROM generate_series(30001, 32000) AS n; \
      INSERT INTO event SELECT n, 1 + n % 30000, 1, 'submitted', 'queued', 0, NULL FROM generate_series(1, 60000) AS n; \
      INSERT INTO question (id, job, attempt, key, kind, prompt, asked_at, deadline_at, closed_at) SELECT 'q' || n, n, 1, \
          'k', 'text', '?', 1, n, CASE WHEN n < 19000 THEN n END FROM generate_series(1, 20000) AS n; \
@@ -53,9 +56,10 @@ async fn hot_queries_use_their_indexes() {
         }
         client.batch_execute(PREFER_INDEXES).await.unwrap();
         check(&client, &batch::lock_jobs_sql(), "'{j1,j2}'", &["job_id_key", "standing_pkey"]).await;
-        let ready = batch::ready_sql();
-        check(&client, &ready, "5, 1", &["standing_open", "((phase = 'queued'::text) AND (queue = q.name))"]).await;
-        assert!(!plan(&client, &ready, "5, 1").await.contains("Sort"), "jobs are claimed along the index");
+        let (ready, values) = (batch::ready_sql(), "5, 1, '{gpu,fast}'");
+        let along = ["standing_open", "((phase = p.phase) AND (queue = q.name))", "(phase > step.phase)"];
+        check(&client, &ready, values, &along).await;
+        assert!(!plan(&client, &ready, values).await.contains("Sort"), "jobs are claimed along the index");
         check(&client, &record::due_sql(), "5, 1", &["standing_due", "(due_at <= "]).await;
         check(&client, &queries::expired_sql(), "5, 1", &["standing_open"]).await;
         client.batch_execute("RESET ALL").await.unwrap();
