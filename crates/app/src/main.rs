@@ -10,6 +10,7 @@ mod config;
 mod daemon;
 mod home;
 mod http;
+mod moving;
 mod peers;
 mod problem;
 mod serve;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use longshore_domain::fault::Fault;
 use longshore_domain::store::{Store, StoreError};
+use longshore_store::moving::House;
 use longshore_store::{Durability, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
 
 use crate::config::{self, Config, StoreAt};
@@ -24,16 +25,27 @@ pub(crate) async fn open(home: &Home, config: &Config) -> Result<Arc<dyn Store>,
     }
 }
 
+/// The store as something that moves.
+pub(crate) fn house(home: &Home, config: &Config) -> House {
+    match &config.store {
+        StoreAt::Home => House::Sqlite(home.file("data/jobs.db"), file_options(config)),
+        StoreAt::Server { options, .. } => House::Postgres(options.clone()),
+    }
+}
+
 fn open_file(home: &Home, config: &Config) -> Result<SqliteStore, StoreError> {
-    let options = SqliteOptions {
+    SqliteStore::open(home.file("data/jobs.db"), file_options(config))
+}
+
+fn file_options(config: &Config) -> SqliteOptions {
+    SqliteOptions {
         durability: match config.durability {
             config::Durability::Full => Durability::Full,
             config::Durability::Normal => Durability::Normal,
         },
         queue_concurrency: config.queue_concurrency,
         ..SqliteOptions::default()
-    };
-    SqliteStore::open(home.file("data/jobs.db"), options)
+    }
 }
 
 /// What is found at the server of a configuration; nothing is changed there.

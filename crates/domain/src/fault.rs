@@ -50,6 +50,10 @@ pub enum FaultCode {
     StoreNewer,
     /// The store is shut or in use by another process.
     StoreUnavailable,
+    /// Whoever keeps artifacts cannot be reached, or does not let us in.
+    ArtifactsUnavailable,
+    /// An artifact is not there any more, or is not what was kept.
+    ArtifactDamaged,
     /// Another node, which alone has what was asked for, does not answer.
     NodeUnreachable,
     /// No daemon answers.
@@ -68,7 +72,7 @@ pub enum FaultCode {
 
 impl FaultCode {
     /// Every code, in the order of the manual.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::InvalidArgument,
         Self::TooLarge,
         Self::JobNotFound,
@@ -90,6 +94,8 @@ impl FaultCode {
         Self::StoreCorrupt,
         Self::StoreNewer,
         Self::StoreUnavailable,
+        Self::ArtifactsUnavailable,
+        Self::ArtifactDamaged,
         Self::NodeUnreachable,
         Self::DaemonUnreachable,
         Self::AlreadyRunning,
@@ -143,6 +149,8 @@ impl FaultCode {
             Self::StoreCorrupt => ("store_corrupt", 500, 74, false),
             Self::StoreNewer => ("store_newer", 500, 74, false),
             Self::StoreUnavailable => ("store_unavailable", 503, 75, true),
+            Self::ArtifactsUnavailable => ("artifacts_unavailable", 503, 75, true),
+            Self::ArtifactDamaged => ("artifact_damaged", 500, 74, false),
             Self::NodeUnreachable => ("node_unreachable", 503, 69, true),
             Self::DaemonUnreachable => ("daemon_unreachable", 503, 69, true),
             Self::AlreadyRunning => ("already_running", 409, 69, false),

@@ -4,6 +4,7 @@
 //! ids come in as arguments. A module uses only what stands above it in this list.
 
 pub mod access;
+pub mod artifact;
 pub mod estimate;
 pub mod fault;
 pub mod id;

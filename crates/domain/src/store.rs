@@ -7,6 +7,8 @@
 //! Time is the store's: one that many nodes share goes by the clock of its database, so that no node's own clock can
 //! take a live lease or fire a timer early. `now` is the caller's clock, and counts where the store has none of its own.
 
+mod artifacts;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -22,6 +24,8 @@ use crate::job::{
 use crate::label::Labels;
 use crate::node::{NewNode, NodeRecord};
 use crate::time::{Timestamp, When};
+
+pub use artifacts::{ArtifactRecords, Keep};
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]
@@ -280,7 +284,7 @@ pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A place where jobs are kept. Two drivers fulfil it and pass one suite.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// Accepts a job, or finds the one that its key already names. With `claim`, ready jobs (this one or others
     /// before it in line) are taken in the same transaction.
     ///
@@ -393,13 +397,13 @@ pub trait Store: Send + Sync + 'static {
     /// first.
     async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
-    /// Notes that the output of these jobs is gone.
+    /// Notes that the output of these jobs is gone; the artifacts that it was kept in are no longer theirs.
     async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError>;
 
     /// Up to `limit` finished jobs that ended before `before` and are not pinned, oldest first.
     async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
-    /// Removes finished jobs with their history, spec, questions and key; returns how many. Left alone are unfinished
+    /// Removes finished jobs with their history, spec, questions, key and artifacts; returns how many. Left alone are unfinished
     /// jobs, pinned ones, and those whose dependents have not been told yet.
     async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError>;
 

@@ -109,6 +109,7 @@ async fn open(folder: &Path) -> Engine {
         lease: Duration::from_secs(30),
         env_allow: vec![],
         retention: Retention::default(),
+        artifacts: None,
         fixtures: false,
     };
     Engine::open(Arc::new(store), Clock::system(), settings).await.expect("an engine")

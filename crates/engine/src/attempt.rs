@@ -10,6 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::ending::Ending;
 use crate::inner::Inner;
+use crate::keeping::{self, Flushing};
 use crate::{command, fixture, process};
 
 /// Pause before a slot is used again after the machine refused to start a process.
@@ -21,7 +22,9 @@ pub(crate) async fn run(inner: Arc<Inner>, claimed: ClaimedJob, slot: OwnedSemap
     while let Some(claimed) = next.take() {
         inner.follow(&claimed.job);
         inner.announce(claimed.job.id);
+        let flushing = Flushing::start(&inner, &claimed.job);
         let Some(ending) = unless_closing(&inner, start(&inner, &claimed)).await else { return };
+        flushing.stop().await;
         next = conclude(&inner, &claimed.job, ending).await;
     }
     inner.give_back(slot);
@@ -29,7 +32,9 @@ pub(crate) async fn run(inner: Arc<Inner>, claimed: ClaimedJob, slot: OwnedSemap
 
 /// Follows an attempt that an earlier process of this node had started, then its slot's successors.
 pub(crate) async fn resume(inner: Arc<Inner>, job: Job, slot: Option<OwnedSemaphorePermit>) {
+    let flushing = Flushing::start(&inner, &job);
     let Some(ending) = unless_closing(&inner, take_up(&inner, &job)).await else { return };
+    flushing.stop().await;
     let next = conclude(&inner, &job, ending).await;
     match (next, slot) {
         (Some(claimed), Some(slot)) => Box::pin(run(inner, claimed, slot)).await,
@@ -77,7 +82,13 @@ async fn conclude(inner: &Arc<Inner>, job: &Job, ending: Ending<'_>) -> Option<C
             starting.await;
         }
     };
-    let ((), (stored, mut claimed)) = tokio::join!(biased; start, inner.record_end(job.id, event, true));
+    let end = async {
+        match keeping::finish(inner, job, &event).await {
+            true => inner.record_end(job.id, event, true).await,
+            false => (false, vec![]),
+        }
+    };
+    let ((), (stored, mut claimed)) = tokio::join!(biased; start, end);
     inner.unfollow(job.id);
     if stored && job.kind == JobKind::Command {
         process::forget(&inner.settings.run_dir, job.number, job.attempt);

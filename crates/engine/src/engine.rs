@@ -14,7 +14,7 @@ use crate::others::Others;
 use crate::peers::Peers;
 use crate::process::{ProcessError, Spawner, SpawnerOptions};
 use crate::settings::Settings;
-use crate::{dispatch, keeper, membership, reconcile, rescue};
+use crate::{dispatch, keeper, keeping, membership, reconcile, rescue};
 
 /// Accepts jobs and brings each to its end. Cheap to clone; all clones are the same engine.
 #[derive(Clone)]
@@ -77,6 +77,7 @@ impl Engine {
         let others = Others::from_now(&inner).await?;
         let taken_up = reconcile::run(&inner).await?;
         tracing::info!(jobs = taken_up, "attempts of an earlier process taken up");
+        inner.tasks.spawn(keeping::resume_sending(Arc::clone(&inner)));
         inner.tasks.spawn(dispatch::run(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_due(Arc::clone(&inner)));
         inner.tasks.spawn(keeper::run_settle(Arc::clone(&inner)));

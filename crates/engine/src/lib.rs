@@ -14,6 +14,7 @@ mod fixture;
 mod hub;
 mod inner;
 mod keeper;
+mod keeping;
 mod membership;
 pub mod ops;
 mod others;
@@ -27,4 +28,5 @@ pub mod shim;
 
 pub use clock::Clock;
 pub use engine::Engine;
+pub use keeping::Keeping;
 pub use settings::{Retention, Settings};

@@ -9,6 +9,8 @@ use longshore_domain::Timestamp;
 use longshore_domain::job::QueueName;
 use longshore_domain::node::NewNode;
 
+use crate::keeping::Keeping;
+
 /// Everything the engine needs to know from outside.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -37,6 +39,8 @@ pub struct Settings {
     pub env_allow: Vec<String>,
     /// What is removed when.
     pub retention: Retention,
+    /// Where artifacts are kept; absent = nowhere.
+    pub artifacts: Option<Keeping>,
     /// Accept jobs of the kind `fixture`, which exist for tests alone: no configuration sets this.
     pub fixtures: bool,
 }

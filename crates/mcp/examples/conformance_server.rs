@@ -184,6 +184,7 @@ fn engine_settings(folder: &Path, kept: Duration) -> Result<Settings, std::io::E
         lease: Duration::from_secs(30),
         env_allow: vec![],
         retention: Retention { output: kept, record: kept, ..Retention::default() },
+        artifacts: None,
         fixtures: true,
     })
 }

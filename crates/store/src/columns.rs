@@ -30,6 +30,11 @@ pub(crate) fn requires(labels: &Labels) -> Option<String> {
     (!labels.is_empty()).then(|| labels.to_string())
 }
 
+/// The part of a job's artifacts that its output is kept in: all whose names begin so, up to the byte after it.
+pub(crate) const OUTPUT_ARTIFACTS: [&str; 2] = ["output/", "output0"];
+/// Ended collections are remembered so long: no object takes longer from being looked for to being on record.
+pub(crate) const COLLECTIONS_KEPT: Duration = Duration::from_secs(2 * 86_400);
+
 /// The class of a principal, as its column holds it.
 pub(crate) fn class_name(class: PrincipalClass) -> &'static str {
     match class {

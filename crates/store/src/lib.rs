@@ -1,11 +1,15 @@
-//! Drivers of the storage port in `longshore_domain::store`, and the suite that every driver passes.
+//! Drivers of the storage port in `longshore_domain::store`, and the suite that every driver passes; and the driver of
+//! the port `longshore_domain::artifact`.
 //!
 //! Nothing here decides what becomes of a job: rows are read, `apply` is asked, and its answer is written.
 
 mod columns;
 mod draft;
+mod frames;
 mod patience;
 
+pub mod artifacts;
+pub mod moving;
 pub mod postgres;
 pub mod sqlite;
 
@@ -15,5 +19,6 @@ pub mod conformance;
 #[cfg(test)]
 mod tests;
 
+pub use artifacts::{ArtifactOptions, ObjectArtifacts};
 pub use postgres::{PostgresOptions, PostgresStore};
 pub use sqlite::{Durability, SqliteOptions, SqliteStore};

@@ -34,8 +34,8 @@ Errors of Longshore itself:
   66  job_not_found, not_found, output_expired
   69  daemon_unreachable, node_unreachable, already_running, listen_failed, issuer_unreachable
   70  internal
-  74  store_full, store_read_only, store_corrupt, store_newer, file_failed
-  75  rate_limited, store_unavailable
+  74  store_full, store_read_only, store_corrupt, store_newer, artifact_damaged, file_failed
+  75  rate_limited, store_unavailable, artifacts_unavailable
   77  unauthorized, forbidden
   78  config_invalid
   79  job_finished, state_conflict, idempotency_conflict, lease_lost

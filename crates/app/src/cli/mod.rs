@@ -8,8 +8,10 @@ mod doctor;
 mod down;
 mod drain;
 mod exit;
+mod export;
 mod follow;
 mod gc;
+mod import;
 mod job_text;
 mod logs;
 mod ls;
@@ -62,6 +64,8 @@ enum Command {
     Pin(pin::Args),
     Unpin(pin::Args),
     Gc(gc::Args),
+    Export(export::Args),
+    Import(import::Args),
     Nodes(nodes::Args),
     Drain(drain::Args),
     Up(up::Args),
@@ -132,6 +136,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Pin(args) => pin::run(&args, &client()?, true),
         Command::Unpin(args) => pin::run(&args, &client()?, false),
         Command::Gc(args) => gc::run(&args, &client()?),
+        Command::Export(args) => export::run(&args, &home),
+        Command::Import(args) => import::run(&args, &home),
         Command::Nodes(args) => nodes::run(&args, &client()?),
         Command::Drain(args) => drain::run(&args, &client()?),
         Command::Up(args) => up::run(&args, &home),

@@ -25,6 +25,15 @@ pub(crate) fn database_passfile() -> Option<PathBuf> {
     path("PGPASSFILE").or_else(|| path("HOME").map(|home| home.join(".pgpass")))
 }
 
+/// The variables from which the tools of clouds take credentials.
+#[expect(clippy::disallowed_methods, reason = "this is the sanctioned door to the environment")]
+pub(crate) fn of_clouds() -> BTreeMap<String, String> {
+    const PREFIXES: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
+    let all =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    all.filter(|(name, _)| PREFIXES.iter().any(|prefix| name.starts_with(prefix))).collect()
+}
+
 /// The variables that a command may inherit from this process, by the usual list and the names in `extra`.
 ///
 /// Variables that are not UTF-8 are left out.

@@ -27,6 +27,7 @@ pub(crate) struct ConfigFile {
     pub(crate) cgroup: Written<String>,
     pub(crate) call_budget: Written<String>,
     pub(crate) store: StoreFile,
+    pub(crate) artifacts: ArtifactsFile,
     pub(crate) node: NodeFile,
     pub(crate) log: LogFile,
     pub(crate) retention: RetentionFile,
@@ -40,6 +41,16 @@ pub(crate) struct ConfigFile {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct StoreFile {
     pub(crate) url: Written<String>,
+}
+
+/// The section `[artifacts]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ArtifactsFile {
+    pub(crate) url: Written<String>,
+    pub(crate) endpoint: Written<String>,
+    pub(crate) region: Written<String>,
+    pub(crate) allow_http: Written<bool>,
 }
 
 /// The section `[node]`.

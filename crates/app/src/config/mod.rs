@@ -1,6 +1,7 @@
 //! Settings in two steps: what was written ([`file::ConfigFile`]), and what holds ([`Config`]).
 
 mod access;
+mod artifacts;
 pub(crate) mod environment;
 mod file;
 mod node;
@@ -21,6 +22,7 @@ use longshore_engine::Retention;
 
 use crate::home::Home;
 pub(crate) use access::{Limits, OAuth};
+pub(crate) use artifacts::ArtifactsAt;
 use file::Source;
 pub(crate) use node::Node;
 use resolve::{Given, Resolver};
@@ -48,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) cgroup: Cgroup,
     pub(crate) call_budget: Duration,
     pub(crate) store: StoreAt,
+    pub(crate) artifacts: ArtifactsAt,
     pub(crate) node: Node,
     pub(crate) log: Log,
     pub(crate) retention: Retention,
@@ -124,6 +127,7 @@ impl Config {
             cgroup: given.text("cgroup", |file| &file.cgroup, []).resolve(cgroup)?,
             call_budget: given.length("call_budget", |file| &file.call_budget, 1..=600)?,
             store: store::store(&mut given)?,
+            artifacts: artifacts::artifacts(&mut given, home)?,
             node: node::node(&mut given)?,
             log: log(&mut given)?,
             retention: retention(&mut given)?,

@@ -116,7 +116,8 @@ struct Keys {
 
 async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Keys), Fault> {
     let clock = Clock::system();
-    let settings = settings::engine(home, config, &clock, listen)?;
+    let artifacts = settings::artifacts(config).await?;
+    let settings = settings::engine(home, config, &clock, listen, artifacts)?;
     let store = store::open(home, config).await?;
     if let StoreAt::Home = config.store {
         let keys = Keys { session: home.session_key()?, peers: None };
@@ -189,6 +190,7 @@ async fn clean_daily(engine: Engine, stopping: CancellationToken) {
                 outputs = report.outputs,
                 records = report.records,
                 orphans = report.orphans,
+                objects = report.objects,
                 "retention done"
             ),
             Err(fault) => tracing::error!(fault.code = %fault.code, why = fault.why, "retention failed"),

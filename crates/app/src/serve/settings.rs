@@ -1,22 +1,35 @@
 //! What each part is told: the configuration, handed on in parts.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use longshore_domain::artifact::Artifacts;
 use longshore_domain::fault::Fault;
 use longshore_domain::node::NewNode;
-use longshore_engine::{Clock, Engine, Settings};
+use longshore_engine::{Clock, Engine, Keeping, Settings};
 use longshore_mcp::{Server, ServerSettings};
+use longshore_store::ObjectArtifacts;
 
 use crate::config::{Cgroup, Config};
 use crate::daemon::machine;
 use crate::home::Home;
 use crate::problem::file_failed;
 
+/// How long the end of an attempt waits for its output to be kept.
+const KEEPING_MAX: Duration = Duration::from_secs(60);
+
 /// What the engine of a daemon that listens at `listen` is told.
 ///
 /// # Errors
 /// `file_failed`.
-pub(super) fn engine(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Result<Settings, Fault> {
+pub(super) fn engine(
+    home: &Home,
+    config: &Config,
+    clock: &Clock,
+    listen: SocketAddr,
+    artifacts: Keeping,
+) -> Result<Settings, Fault> {
     let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
     Ok(Settings {
         node: node(home, config, clock, listen)?,
@@ -35,8 +48,19 @@ pub(super) fn engine(home: &Home, config: &Config, clock: &Clock, listen: Socket
         lease: config.lease,
         env_allow: config.env_allow.clone(),
         retention: config.retention.clone(),
+        artifacts: Some(artifacts),
         fixtures: false,
     })
+}
+
+/// The place that keeps artifacts, which was looked at.
+///
+/// # Errors
+/// `config_invalid`, `artifacts_unavailable`.
+pub(super) async fn artifacts(config: &Config) -> Result<Keeping, Fault> {
+    let artifacts = ObjectArtifacts::open(&config.artifacts.options)?;
+    artifacts.check().await?;
+    Ok(Keeping { artifacts: Arc::new(artifacts), output: config.artifacts.named, patience: KEEPING_MAX })
 }
 
 fn node(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Result<NewNode, Fault> {

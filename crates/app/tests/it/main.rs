@@ -11,6 +11,7 @@ mod docs;
 mod harness;
 mod http;
 mod issuer;
+mod moving;
 mod nodes;
 mod oauth;
 mod postgres;

@@ -41,6 +41,31 @@ impl Engine {
         read.map_err(|error| Fault::new(FaultCode::FileFailed, "the output could not be read").why(error.to_string()))
     }
 
+    /// The same, and from where output is kept if there are no such files.
+    pub(super) async fn read_here_or_kept(&self, job: &Job, reading: &Reading) -> Result<Piece, Fault> {
+        let is_here = self.inner.settings.output_path(job, reading.attempt).exists();
+        let kept = if is_here { None } else { self.inner.read_kept(job, reading).await? };
+        match kept {
+            Some(piece) => Ok(piece),
+            None => self.read_here(job, reading).await,
+        }
+    }
+
+    /// What a node answered, or what was kept of the output if it does not answer.
+    pub(super) async fn or_kept(
+        &self,
+        job: &Job,
+        reading: &Reading,
+        read: Result<Piece, Fault>,
+    ) -> Result<Piece, Fault> {
+        match read {
+            Err(fault) if fault.code == FaultCode::NodeUnreachable => {
+                self.inner.read_kept(job, reading).await?.ok_or(fault)
+            }
+            read => read,
+        }
+    }
+
     /// The node that has the output of an attempt, if it is another one.
     pub(super) async fn elsewhere(&self, job: &Job, attempt: AttemptNumber) -> Result<Option<NodeId>, Fault> {
         let holder = match job.state.lease().filter(|lease| lease.token == attempt) {

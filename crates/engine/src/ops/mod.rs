@@ -4,6 +4,7 @@ mod account;
 mod attempt_output;
 mod brief;
 mod cancel;
+mod collect;
 mod events;
 mod find;
 mod fixture;

@@ -117,8 +117,11 @@ impl Engine {
             };
             let reading = Reading { job: job.id, attempt, from, bytes_max: query.bytes_max, wait };
             let piece = match (elsewhere, &self.inner.peers) {
-                (Some(node), Some(peers)) => self.inner.unless_draining(peers.read(node, reading)).await?,
-                _ => self.read_here(&job, &reading).await?,
+                (Some(node), Some(peers)) => {
+                    let read = self.inner.unless_draining(peers.read(node, reading)).await;
+                    self.or_kept(&job, &reading, read).await?
+                }
+                _ => self.read_here_or_kept(&job, &reading).await?,
             };
             let page = page(job, start, attempt, piece)?;
             let moved_on = matches!(start, OutputStart::Cursor(cursor) if cursor.attempt != page.next.attempt);

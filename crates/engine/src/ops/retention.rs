@@ -29,6 +29,10 @@ pub struct RetentionReport {
     pub orphans: u64,
     /// Bytes that they took.
     pub orphan_bytes: u64,
+    /// Objects of artifacts that no job had any more.
+    pub objects: u64,
+    /// Bytes that they took where they were kept.
+    pub object_bytes: u64,
     /// Nothing was changed: this is what would be done.
     pub dry_run: bool,
 }
@@ -67,6 +71,7 @@ impl Engine {
             self.expire_outputs(now, Some(target), &mut report).await?;
         }
         self.archive_records(now.minus(retention.record), &mut report).await?;
+        self.collect_artifacts(&mut report).await?;
         Ok(report)
     }
 

@@ -78,6 +78,15 @@ impl OutputFile {
         Facts { total: view.total, head_cap: view.layout.head_cap, tail_cap: view.layout.tail_cap }
     }
 
+    /// The stretches that are kept, as they are now.
+    pub fn kept(&self) -> Vec<Range<u64>> {
+        let view = self.view();
+        match view.floor > view.head_end {
+            true => vec![0..view.head_end, view.floor..view.total],
+            false => std::iter::once(0..view.total).collect(),
+        }
+    }
+
     /// Reads at most `max` bytes from a position on. Never returns bytes that were overwritten meanwhile.
     ///
     /// An empty chunk with `next_offset` equal to the asked position means that there is nothing new.

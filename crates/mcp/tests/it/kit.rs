@@ -159,6 +159,7 @@ fn engine_settings(folder: &tempfile::TempDir) -> Settings {
         lease: Duration::from_secs(30),
         env_allow: vec![],
         retention: Retention::default(),
+        artifacts: None,
         fixtures: false,
     }
 }

@@ -7,6 +7,7 @@
 #![allow(missing_docs, clippy::missing_panics_doc, reason = "a case's name says what is promised")]
 
 pub mod announcements;
+pub mod artifacts;
 pub mod claims;
 pub mod dependencies;
 pub mod ends;
@@ -119,6 +120,15 @@ macro_rules! conformance {
             retention::a_removed_dependent_is_not_missed,
             retention::numbers_are_never_given_again,
             retention::a_pin_survives_what_happens_to_the_job,
+            artifacts::what_a_job_keeps_is_listed_by_name,
+            artifacts::names_are_replaced_and_taken_away_in_one_step,
+            artifacts::unknown_jobs_keep_nothing,
+            artifacts::artifacts_go_with_their_job,
+            artifacts::output_that_is_gone_takes_its_artifacts_along,
+            artifacts::only_what_no_job_has_is_collected,
+            artifacts::what_may_have_been_collected_is_to_be_put_again,
+            artifacts::a_collection_is_nobody_elses_until_it_is_taken_over,
+            artifacts::keeping_and_collecting_at_once_lose_nothing,
             shut::everything_is_there_after_opening_again,
             shut::a_shut_store_says_so_at_every_verb,
             shut::shutting_finishes_the_writes_under_way,

@@ -99,18 +99,67 @@ fn what() -> impl Strategy<Value = Report> {
 }
 
 pub async fn random_histories_agree_with_a_plain_model(place: &dyn Place) {
+    search(CASES, |verbs| {
+        let place = place.another();
+        Box::pin(async move { agree(place.as_ref(), verbs).await })
+    });
+}
+
+/// The same where the store moves house instead of being opened again: `move_on` shuts it and opens the next one.
+#[cfg(test)]
+pub(crate) async fn agree_while_moving(cases: u32, begin: impl Fn() -> Box<dyn Moving> + Sync) {
+    search(cases, |mut verbs| {
+        verbs.insert(verbs.len() / 2, Verb::Reopen);
+        let mut house = begin();
+        Box::pin(async move {
+            let mut scene = Scene::over(house.open().await);
+            let mut model = Model::default();
+            for name in QUEUES {
+                scene.set_queue(name, 2).await;
+                model.queues.insert(queue(name), 2);
+            }
+            for verb in verbs.into_iter().chain([Verb::Reopen, Verb::Claim { slots: 2, holder: 1, labels: 0 }]) {
+                match verb {
+                    Verb::Reopen => {
+                        scene.store.close().await;
+                        scene = scene.with(house.move_on().await);
+                    }
+                    verb => model.ask(&scene, verb).await,
+                }
+                model.compare(&scene).await;
+            }
+            scene.store.close().await;
+        })
+    });
+}
+
+/// A store that moves from one place to another.
+#[cfg(test)]
+#[async_trait::async_trait]
+pub(crate) trait Moving: Send {
+    /// Opens it where it is.
+    async fn open(&self) -> std::sync::Arc<dyn longshore_domain::store::Store>;
+
+    /// Moves it, and opens it there. It was shut.
+    async fn move_on(&mut self) -> std::sync::Arc<dyn longshore_domain::store::Store>;
+}
+
+type Run<'r> = std::pin::Pin<Box<dyn Future<Output = ()> + 'r>>;
+
+/// Looks for a history that fails, and for the shortest one that does.
+fn search<'r>(cases: u32, run: impl Fn(Vec<Verb>) -> Run<'r> + Sync) {
     // The runner is not async, and a runtime cannot be entered twice on one thread.
     let outcome = std::thread::scope(|scope| {
         let search = scope.spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
             let config = ProptestConfig {
-                cases: CASES,
+                cases,
                 failure_persistence: None,
                 max_shrink_iters: SHRINKS_MAX,
                 ..ProptestConfig::default()
             };
             TestRunner::new(config).run(&prop::collection::vec(verb(), 1..VERBS_MAX), |verbs| {
-                runtime.block_on(agree(place.another().as_ref(), verbs));
+                runtime.block_on(run(verbs));
                 Ok(())
             })
         });

@@ -51,7 +51,12 @@ impl Scene {
     /// Shuts the store and opens it again.
     pub(crate) async fn reopened(self, place: &dyn Place) -> Self {
         self.store.close().await;
-        Self { store: place.open().await, ..self }
+        self.with(place.open().await)
+    }
+
+    /// Goes on with another store.
+    pub(crate) fn with(self, store: Arc<dyn Store>) -> Self {
+        Self { store, ..self }
     }
 
     /// A later instant at each call.

@@ -28,6 +28,12 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0002_nodes.sql"),
         compatible_from: 1,
     },
+    // An older program would not take the artifacts of a job away with it.
+    Migration {
+        name: "0003_artifacts.sql",
+        sql: include_str!("../../migrations/postgres/0003_artifacts.sql"),
+        compatible_from: 3,
+    },
 ];
 
 /// The newest schema version that this build knows.

@@ -8,6 +8,7 @@
 mod address;
 mod announced;
 mod arrays;
+mod artifacts;
 pub(crate) mod batch;
 pub(crate) mod clock;
 mod desk;
@@ -17,6 +18,7 @@ mod lines;
 pub(crate) mod list;
 mod listener;
 pub(crate) mod migrations;
+pub(crate) mod moving;
 mod node;
 mod nodes;
 mod options;

@@ -6,6 +6,7 @@ use longshore_domain::id::{JobId, JobNumber};
 use longshore_domain::job::Job;
 use longshore_domain::store::StoreError;
 
+use super::artifacts;
 use super::desk::Desk;
 use super::errors::Attempted;
 use super::landing::land;
@@ -33,22 +34,26 @@ pub(super) async fn pin(node: &Node, turn: &Turn<'_>, id: JobId, pinned: bool) -
 /// Notes that the output of these jobs is gone. Unknown and unfinished ones, and those noted before, stay as they are.
 pub(super) async fn output_expired(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attempted<()> {
     let mut desk = Desk::of(lock_ids(turn, ids).await?);
+    let mut gone = vec![];
     for number in desk.all() {
         let job = desk.job(number)?;
         if job.is_finished() && !job.output_expired {
             desk.mark(number, |job| job.output_expired = true)?;
+            gone.push(number);
         }
     }
+    artifacts::forget_output(turn, &gone).await?;
     land(node, turn, &desk).await.map(drop)
 }
 
 /// Notes the newest event, before the row that carries it may go.
 const KEEP_NEWEST: &str = "UPDATE meta SET event_seq = greatest(event_seq, (SELECT max(seq) FROM event))";
-const REMOVE: [&str; 6] = [
+const REMOVE: [&str; 7] = [
     "DELETE FROM event WHERE job = ANY($1)",
     "DELETE FROM key WHERE job = ANY($1)",
     "DELETE FROM question WHERE job = ANY($1)",
     "DELETE FROM ended WHERE job = ANY($1)",
+    "DELETE FROM artifact WHERE job = ANY($1)",
     "DELETE FROM standing WHERE job = ANY($1)",
     "DELETE FROM job WHERE number = ANY($1)",
 ];

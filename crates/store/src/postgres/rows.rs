@@ -78,18 +78,23 @@ pub(super) const QUESTION_COLUMNS: &str =
 
 /// Reads a question from [`QUESTION_COLUMNS`].
 pub(super) fn question(row: &Row) -> Attempted<Question> {
+    question_from(row, 0)
+}
+
+/// The same where those columns begin later.
+pub(super) fn question_from(row: &Row, first: usize) -> Attempted<Question> {
     Ok(Question {
-        id: parse(row, 0)?,
-        job: parse(row, 1)?,
-        attempt: AttemptNumber(unsigned(row, 2)?),
-        key: get(row, 3)?,
-        kind: named(row, 4, QuestionKind::parse)?,
-        prompt: get(row, 5)?,
-        schema: json_or_null(row, 6)?,
-        asked_at: time(row, 7)?,
-        deadline_at: time_or_null(row, 8)?,
-        closed_at: time_or_null(row, 9)?,
-        answer: json_or_null(row, 10)?,
+        id: parse(row, first)?,
+        job: parse(row, first + 1)?,
+        attempt: AttemptNumber(unsigned(row, first + 2)?),
+        key: get(row, first + 3)?,
+        kind: named(row, first + 4, QuestionKind::parse)?,
+        prompt: get(row, first + 5)?,
+        schema: json_or_null(row, first + 6)?,
+        asked_at: time(row, first + 7)?,
+        deadline_at: time_or_null(row, first + 8)?,
+        closed_at: time_or_null(row, first + 9)?,
+        answer: json_or_null(row, first + 10)?,
     })
 }
 

@@ -4,6 +4,7 @@
 //! transaction, and answers once that is durable. Other threads read beside it. Nothing runs while nobody asks.
 
 pub(crate) mod announced;
+pub(crate) mod artifacts;
 mod cache;
 mod claim;
 mod desk;
@@ -14,6 +15,7 @@ pub(crate) mod lines;
 pub(crate) mod list;
 mod log;
 pub(crate) mod migrations;
+pub(crate) mod moving;
 mod nodes;
 pub(crate) mod open;
 mod options;

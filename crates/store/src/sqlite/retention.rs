@@ -5,9 +5,9 @@ use longshore_domain::job::Job;
 use longshore_domain::store::StoreError;
 use rusqlite::params;
 
-use super::announced;
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
+use super::{announced, artifacts};
 
 pub(crate) const REMOVE_EVENTS_SQL: &str = "WITH RECURSIVE chain (seq) AS (\
      SELECT last_event FROM job WHERE number = ?1 \
@@ -30,6 +30,7 @@ pub(super) fn output_expired(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<()
         if job.is_finished() && !job.output_expired {
             job.output_expired = true;
             mark(desk, &mut job)?;
+            artifacts::forget_output(desk, job.number)?;
         }
         desk.put_back(job);
     }
@@ -77,6 +78,7 @@ fn remove_rows(desk: &Desk<'_>, job: &Job) -> Attempted<()> {
         "DELETE FROM spec WHERE job = ?1",
         "DELETE FROM key WHERE job = ?1",
         "DELETE FROM question WHERE job = ?1",
+        "DELETE FROM artifact WHERE job = ?1",
         "DELETE FROM job WHERE number = ?1",
     ] {
         desk.connection.prepare_cached(sql)?.execute([job.number.0 as i64])?;

@@ -104,6 +104,6 @@ fn text<'r>(row: &'r Row<'_>, at: usize) -> rusqlite::Result<Option<&'r str>> {
     Ok(row.get_ref(at)?.as_str_or_null()?)
 }
 
-fn unreadable(at: usize, error: impl Into<BoxedError>) -> rusqlite::Error {
+pub(super) fn unreadable(at: usize, error: impl Into<BoxedError>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(at, Type::Text, error.into())
 }

@@ -1,6 +1,8 @@
 //! The suite over each driver, and what only a database file, or only a server, can suffer.
 
+mod artifacts;
 mod damage;
+mod moving;
 mod plans;
 mod postgres;
 mod schemas;

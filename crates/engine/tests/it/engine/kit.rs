@@ -78,6 +78,7 @@ impl Kit {
             lease: Duration::from_secs(30),
             env_allow: vec![],
             retention: Retention::default(),
+            artifacts: None,
             fixtures: true,
         };
         change(&mut settings);

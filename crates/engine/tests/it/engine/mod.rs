@@ -5,6 +5,7 @@
 mod asking;
 mod briefs;
 mod ending;
+mod keeping;
 mod kit;
 mod nodes;
 mod recovery;

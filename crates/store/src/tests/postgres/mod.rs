@@ -46,7 +46,7 @@ impl Schema {
         Self { server, name: format!("s{}", COUNT.fetch_add(1, Ordering::Relaxed)) }
     }
 
-    fn options(&self) -> PostgresOptions {
+    pub(super) fn options(&self) -> PostgresOptions {
         PostgresOptions {
             schema: self.name.clone(),
             patience: PATIENCE,

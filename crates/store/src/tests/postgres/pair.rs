@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
-    StoreError, StoreFacts, Submitted, Unannounced,
+    ArtifactRecords, Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, Keep, NewJob, Notice, QuestionFilter,
+    Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -47,6 +48,33 @@ impl Turns {
 }
 
 type Answer<T> = Result<T, StoreError>;
+
+#[async_trait]
+impl ArtifactRecords for Turns {
+    async fn artifacts(&self, job: JobId) -> Answer<Vec<Artifact>> {
+        self.node().artifacts(job).await
+    }
+
+    async fn newest_collection(&self) -> Answer<u64> {
+        self.node().newest_collection().await
+    }
+
+    async fn keep(&self, job: JobId, keep: Keep) -> Answer<Vec<Digest>> {
+        self.node().keep(job, keep).await
+    }
+
+    async fn collect(&self, objects: Vec<Digest>, now: Timestamp) -> Answer<Vec<Digest>> {
+        self.node().collect(objects, now).await
+    }
+
+    async fn collected(&self, objects: Vec<Digest>, now: Timestamp) -> Answer<()> {
+        self.node().collected(objects, now).await
+    }
+
+    async fn take_over_collections(&self, age: Duration, limit: usize, now: Timestamp) -> Answer<Vec<Digest>> {
+        self.node().take_over_collections(age, limit, now).await
+    }
+}
 
 #[async_trait]
 impl Store for Turns {
