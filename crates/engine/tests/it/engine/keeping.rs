@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use longshore_domain::job::CommandLimits;
-use longshore_domain::{FaultCode, Job};
+use longshore_domain::{FaultCode, Job, Timestamp};
 use longshore_engine::ops::{OutputCursor, OutputStart, Submit};
 use longshore_engine::{Keeping, Settings};
 use longshore_store::{ArtifactOptions, ObjectArtifacts};
@@ -131,7 +131,8 @@ async fn objects_go_with_the_last_job_that_has_them() {
     runs.ended(&second).await;
     let age = |days: u64| {
         for object in objects(folder.path()) {
-            let at = SystemTime::now() - Duration::from_secs(days * 86_400);
+            let now = runs.engine.clock().now().since(Timestamp::from_millis(0));
+            let at = SystemTime::UNIX_EPOCH + now - Duration::from_secs(days * 86_400);
             std::fs::File::open(object).unwrap().set_modified(at).unwrap();
         }
     };
