@@ -1,6 +1,6 @@
 //! The driver that keeps artifacts in a folder or in a bucket of S3, Google Cloud Storage or Azure.
 //!
-//! An artifact is one object, `objects/<first two digits>/<SHA-256>`, in the form that [`frames`](crate::frames)
+//! An artifact is one object, `objects/<first two digits>/<SHA-256>`, in the form that `frames`
 //! describes, with a head that repeats the SHA-256.
 
 mod content;
