@@ -1,4 +1,4 @@
-//! How this node asks the others over HTTP. What they answer is in [`crate::http::peer`].
+//! How this node asks the others over HTTP. What they answer is in `http::peer`.
 
 mod connection;
 mod token;
