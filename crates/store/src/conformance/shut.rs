@@ -76,6 +76,7 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.output_expired(vec![id]).await,
         store.old_jobs(now, 1).await.map(drop),
         store.remove(vec![id]).await.map(drop),
+        store.document("tokens".into()).await.map(drop),
         store.facts().await.map(drop),
         store.changed(0).await.map(drop),
     ];

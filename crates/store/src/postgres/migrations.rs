@@ -28,6 +28,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0002_nodes.sql"),
         compatible_from: 1,
     },
+    Migration {
+        name: "0003_documents.sql",
+        sql: include_str!("../../migrations/postgres/0003_documents.sql"),
+        compatible_from: 1,
+    },
 ];
 
 /// The newest schema version that this build knows.

@@ -11,6 +11,7 @@ mod arrays;
 pub(crate) mod batch;
 pub(crate) mod clock;
 mod desk;
+mod documents;
 mod errors;
 mod landing;
 mod lines;

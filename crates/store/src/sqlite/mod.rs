@@ -7,6 +7,7 @@ pub(crate) mod announced;
 mod cache;
 mod claim;
 mod desk;
+mod documents;
 pub(crate) mod errors;
 mod history;
 mod landing;
