@@ -192,6 +192,31 @@ pub struct Counts {
     pub finished: u64,
 }
 
+/// Something small that is kept beside the jobs, written as a whole by whoever saw its last version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// How often it was written.
+    pub version: u64,
+    /// What it says.
+    pub text: String,
+}
+
+/// A document to be written.
+#[derive(Clone, Debug)]
+pub struct NewDocument {
+    /// Its name.
+    pub name: String,
+    /// The version that it replaces; 0 = there is none.
+    pub replaces: u64,
+    /// What it says from now on.
+    pub text: String,
+    /// It passes away this long after it was written last; never if absent.
+    pub keep: Option<Duration>,
+}
+
+/// Documents that pass away of which a store keeps this many: one more makes that give way that would go first.
+pub const DOCUMENTS_PASSING_MAX: u32 = 4096;
+
 /// What a store says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreFacts {
@@ -452,6 +477,13 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
 
     /// The secret of that name, the same for everybody: `fresh`, from a secure source, if there was none.
     async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError>;
+
+    /// The document of that name. One whose time is over may be there a while longer.
+    async fn document(&self, name: String) -> Result<Option<Document>, StoreError>;
+
+    /// Writes a document if the version that it replaces is still the newest; whether it did. Others learn of it by
+    /// [`Store::changed`].
+    async fn write_document(&self, new: NewDocument, now: Timestamp) -> Result<bool, StoreError>;
 
     /// What the store says of itself.
     async fn facts(&self) -> Result<StoreFacts, StoreError>;

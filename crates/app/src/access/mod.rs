@@ -4,6 +4,7 @@ mod challenge;
 mod failures;
 mod oauth;
 mod rate;
+mod shelf;
 pub(crate) mod tokens;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use failures::Failures;
 use oauth::OAuth;
 pub(crate) use oauth::Resource;
 use rate::Buckets;
+pub(crate) use shelf::Shelf;
 use tokens::TokenBook;
 
 /// Decides whom a credential proves, and who asks too often.
@@ -48,13 +50,18 @@ enum Proof {
 }
 
 impl Access {
-    /// What `home` and the configuration allow.
+    /// What the local token of `home`, those on `shelf` and the configuration allow.
     ///
     /// # Errors
     /// `file_failed`.
-    pub(crate) fn open(home: &Home, limits: &Limits, oauth: Option<config::OAuth>) -> Result<Self, Fault> {
+    pub(crate) fn open(
+        home: &Home,
+        shelf: Shelf,
+        limits: &Limits,
+        oauth: Option<config::OAuth>,
+    ) -> Result<Self, Fault> {
         Ok(Self {
-            tokens: TokenBook::open(home)?,
+            tokens: TokenBook::open(home, shelf)?,
             oauth: oauth.map(OAuth::new),
             requests: Buckets::new(f64::from(limits.requests_per_second), limits.requests_at_once),
             failures: Failures::new(limits.failures_per_minute),
@@ -64,22 +71,25 @@ impl Access {
     /// Whom `secret` proves at `now`.
     ///
     /// # Errors
-    /// `unauthorized` if nobody; `issuer_unreachable`, `file_failed` if that cannot be found out.
+    /// `unauthorized` if nobody; `issuer_unreachable`, `file_failed`, the store's own if that cannot be found out.
     pub(crate) async fn admit(&self, secret: &str, now: Timestamp) -> Result<Pass, Fault> {
         match &self.oauth {
             Some(oauth) if OAuth::looks_issued(secret) => {
                 let issued = oauth.verify(secret).await.map_err(|refusal| refusal.into_fault())?;
                 Ok(Pass { grant: issued.grant, proof: Proof::Issued { until: issued.until } })
             }
-            _ => self.tokens.pass(secret, now)?.ok_or_else(|| self.refusal("the token is wrong, expired or revoked")),
+            _ => {
+                let found = self.tokens.pass(secret, now).await?;
+                found.ok_or_else(|| self.refusal("the token is wrong, expired or revoked"))
+            }
         }
     }
 
     /// Whether a caller that was let in once would still be.
-    pub(crate) fn still_holds(&self, pass: &Pass, now: Timestamp) -> bool {
+    pub(crate) async fn still_holds(&self, pass: &Pass, now: Timestamp) -> bool {
         match &pass.proof {
             Proof::Local => true,
-            Proof::Token(digest) => self.tokens.is_live(digest, now),
+            Proof::Token(digest) => self.tokens.is_live(digest, now).await,
             Proof::Issued { until } => now < *until,
         }
     }

@@ -1,24 +1,22 @@
 //! Our own tokens: whom each proves. Only digests are kept, but for the local token.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::{Grant, Principal, PrincipalClass, Scopes, Timestamp};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
 
+use super::shelf::{Mark, Shelf};
 use super::{Pass, Proof};
-use crate::daemon::lock;
 use crate::home::{Home, hex, random_hex};
-use crate::problem::file_failed;
 
-const FILE: &str = "tokens.json";
-/// Written by the daemon alone: when each token was last used, by its digest.
-const USES_FILE: &str = "tokens.used.json";
+const TOKENS: &str = "tokens.json";
+/// Written by daemons alone: when each token was last used, by its digest.
+const USES: &str = "tokens.used.json";
 /// A use is noted when the last noted one is this old, so that requests do not write.
 const USE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Longest name of a token's holder, in bytes.
@@ -60,29 +58,20 @@ fn grant(name: &str, class: PrincipalClass, scopes: Option<Scopes>) -> Grant {
     }
 }
 
-/// Every token of `home` but the local one, oldest first.
+/// Every token on `shelf`, oldest first.
 ///
 /// # Errors
-/// `file_failed`.
-pub(crate) fn list(home: &Home) -> Result<Vec<Token>, Fault> {
-    read(home, FILE)
+/// As [`Shelf::read`].
+pub(crate) async fn list(shelf: &Shelf) -> Result<Vec<Token>, Fault> {
+    shelf.read(TOKENS).await
 }
 
 /// When each token was last used, by its digest, to within an hour.
 ///
 /// # Errors
-/// `file_failed`.
-pub(crate) fn uses(home: &Home) -> Result<HashMap<String, Timestamp>, Fault> {
-    read(home, USES_FILE)
-}
-
-fn read<T: DeserializeOwned + Default>(home: &Home, name: &str) -> Result<T, Fault> {
-    let path = home.file(name);
-    match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text).map_err(|error| file_failed(&path, "read", &error.into())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(T::default()),
-        Err(error) => Err(file_failed(&path, "read", &error)),
-    }
+/// As [`Shelf::read`].
+pub(crate) async fn uses(shelf: &Shelf) -> Result<HashMap<String, Timestamp>, Fault> {
+    shelf.read(USES).await
 }
 
 /// A token to be made.
@@ -107,8 +96,8 @@ impl NewToken<'_> {
 ///
 /// # Errors
 /// `invalid_argument` for a name that cannot be used or a scope that the class never holds; `state_conflict` if the
-/// name has a live token.
-pub(crate) fn create(home: &Home, new: &NewToken<'_>, now: Timestamp) -> Result<String, Fault> {
+/// name has a live token; as [`Shelf::change`].
+pub(crate) async fn create(shelf: &Shelf, new: &NewToken<'_>, now: Timestamp) -> Result<String, Fault> {
     let NewToken { name, class, scopes, expires_at } = *new;
     let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.chars().all(good) {
@@ -119,44 +108,36 @@ pub(crate) fn create(home: &Home, new: &NewToken<'_>, now: Timestamp) -> Result<
         return Err(Fault::invalid("scope", format!("only a person's token can allow `{beyond}`"))
             .next("leave it out, or make a token of the class `person`"));
     }
-    let held = lock::tokens(home)?;
-    let mut tokens = list(home)?;
-    if tokens.iter().any(|token| token.name == name && token.is_live(now)) {
-        return Err(Fault::new(FaultCode::StateConflict, format!("`{name}` has a token already"))
-            .next(format!("revoke it first with `longshore token revoke {name}`, or choose another name")));
-    }
     let secret = random_hex();
     let sha256 = digest(&secret);
-    tokens.push(Token { name: name.into(), class, sha256, scopes, created_at: now, expires_at, revoked_at: None });
-    save(home, &tokens)?;
-    held.release();
+    let token = Token { name: name.into(), class, sha256, scopes, created_at: now, expires_at, revoked_at: None };
+    let add = |tokens: &mut Vec<Token>| {
+        if tokens.iter().any(|token| token.name == name && token.is_live(now)) {
+            return Err(Fault::new(FaultCode::StateConflict, format!("`{name}` has a token already"))
+                .next(format!("revoke it first with `longshore token revoke {name}`, or choose another name")));
+        }
+        tokens.push(token.clone());
+        Ok(())
+    };
+    shelf.change(TOKENS, now, add).await?;
     Ok(secret)
 }
 
 /// Revokes the live tokens of `name`; from then on they open nothing.
 ///
 /// # Errors
-/// `not_found` if it has none.
-pub(crate) fn revoke(home: &Home, name: &str, now: Timestamp) -> Result<(), Fault> {
-    let held = lock::tokens(home)?;
-    let mut tokens = list(home)?;
-    let mut revoked = 0;
-    for token in tokens.iter_mut().filter(|token| token.name == name && token.is_live(now)) {
-        token.revoked_at = Some(now);
-        revoked += 1;
-    }
-    let outcome = match revoked {
-        0 => Err(Fault::new(FaultCode::NotFound, format!("`{name}` has no live token"))
-            .next("`longshore token list` shows them all")),
-        _ => save(home, &tokens),
+/// `not_found` if it has none; as [`Shelf::change`].
+pub(crate) async fn revoke(shelf: &Shelf, name: &str, now: Timestamp) -> Result<(), Fault> {
+    let end = |tokens: &mut Vec<Token>| {
+        let live: Vec<_> = tokens.iter_mut().filter(|token| token.name == name && token.is_live(now)).collect();
+        if live.is_empty() {
+            return Err(Fault::new(FaultCode::NotFound, format!("`{name}` has no live token"))
+                .next("`longshore token list` shows them all"));
+        }
+        live.into_iter().for_each(|token| token.revoked_at = Some(now));
+        Ok(())
     };
-    held.release();
-    outcome
-}
-
-fn save(home: &Home, tokens: &[Token]) -> Result<(), Fault> {
-    home.prepare()?;
-    home.replace(FILE, &serde_json::to_vec_pretty(tokens).map_err(Fault::internal)?)
+    shelf.change(TOKENS, now, end).await
 }
 
 fn digest(secret: &str) -> String {
@@ -168,45 +149,41 @@ fn same(left: &str, right: &str) -> bool {
     left.len() == right.len() && left.bytes().zip(right.bytes()).fold(0, |found, (a, b)| found | (a ^ b)) == 0
 }
 
-/// Answers whom a token of ours proves. A change of the file of tokens holds from the next question on.
-#[derive(Debug)]
+/// Answers whom a token of ours proves. What changes on its shelf holds from the next question on, or as soon as what was
+/// read of it is not fresh any more.
 pub(super) struct TokenBook {
     local: String,
-    home: Home,
+    shelf: Shelf,
     read: Mutex<Option<Page>>,
-    uses: Mutex<HashMap<String, Timestamp>>,
+    /// As far as it is known here.
+    uses: Arc<std::sync::Mutex<HashMap<String, Timestamp>>>,
 }
 
-#[derive(Debug)]
 struct Page {
-    changed: Option<(SystemTime, u64)>,
+    mark: Mark,
     tokens: Vec<Token>,
 }
 
 impl TokenBook {
-    /// The tokens of `home`; makes the local one if need be.
+    /// The tokens on `shelf`, and the local one of `home`, which is made if need be.
     ///
     /// # Errors
     /// `file_failed`.
-    pub(super) fn open(home: &Home) -> Result<Self, Fault> {
-        let uses = uses(home).unwrap_or_else(|fault| {
-            tracing::warn!(why = fault.why, "when tokens were last used is forgotten");
-            HashMap::new()
-        });
+    pub(super) fn open(home: &Home, shelf: Shelf) -> Result<Self, Fault> {
         let local = digest(&home.token()?);
-        Ok(Self { local, home: home.clone(), read: Mutex::new(None), uses: Mutex::new(uses) })
+        Ok(Self { local, shelf, read: Mutex::new(None), uses: Arc::default() })
     }
 
     /// Lets in whom `secret` proves at `now`; nobody if it is wrong, expired or revoked.
     ///
     /// # Errors
-    /// `file_failed` if the file of tokens cannot be read.
-    pub(super) fn pass(&self, secret: &str, now: Timestamp) -> Result<Option<Pass>, Fault> {
+    /// `file_failed`, or the store's own, if the tokens cannot be read.
+    pub(super) async fn pass(&self, secret: &str, now: Timestamp) -> Result<Option<Pass>, Fault> {
         let digest = digest(secret);
         if same(&digest, &self.local) {
             return Ok(Some(Pass { grant: Grant::whole(Principal::owner()), proof: Proof::Local }));
         }
-        let found = self.find(&digest, now)?;
+        let found = self.find(&digest, now).await?;
         Ok(found.map(|grant| {
             self.note_use(&digest, now);
             Pass { grant, proof: Proof::Token(digest) }
@@ -219,16 +196,19 @@ impl TokenBook {
     }
 
     /// Whether the token of that digest still opens anything. One that cannot be looked up does not.
-    pub(super) fn is_live(&self, digest: &str, now: Timestamp) -> bool {
-        self.find(digest, now).is_ok_and(|found| found.is_some())
+    pub(super) async fn is_live(&self, digest: &str, now: Timestamp) -> bool {
+        self.find(digest, now).await.is_ok_and(|found| found.is_some())
     }
 
-    fn find(&self, digest: &str, now: Timestamp) -> Result<Option<Grant>, Fault> {
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = changed(&self.home.file(FILE));
+    async fn find(&self, digest: &str, now: Timestamp) -> Result<Option<Grant>, Fault> {
+        // Whoever comes while somebody reads waits for what is read.
+        let mut read = self.read.lock().await;
         let page = match read.take() {
-            Some(page) if page.changed == changed => page,
-            _ => Page { changed, tokens: list(&self.home)? },
+            Some(page) if self.shelf.is_fresh(TOKENS, page.mark) => page,
+            _ => {
+                let mark = self.shelf.mark(TOKENS);
+                Page { mark, tokens: list(&self.shelf).await? }
+            }
         };
         let found = page.tokens.iter().find(|token| same(&token.sha256, digest) && token.is_live(now));
         let grant = found.map(Token::grant);
@@ -243,25 +223,26 @@ impl TokenBook {
             return;
         }
         uses.insert(digest.to_owned(), now);
-        let (home, uses) = (self.home.clone(), uses.clone());
+        let (shelf, digest, runtime) = (self.shelf.clone(), digest.to_owned(), tokio::runtime::Handle::current());
+        // Files are written and waited for here.
         tokio::task::spawn_blocking(move || {
-            if let Err(fault) = save_uses(&home, uses) {
+            if let Err(fault) = runtime.block_on(save_use(&shelf, &digest, now)) {
                 tracing::debug!(why = fault.why, "the use of a token was not noted");
             }
         });
     }
 }
 
-/// Writes when tokens were used, of those that there are.
-fn save_uses(home: &Home, mut uses: HashMap<String, Timestamp>) -> Result<(), Fault> {
-    let tokens = list(home)?;
-    uses.retain(|digest, _| tokens.iter().any(|token| token.sha256 == *digest));
-    home.replace(USES_FILE, &serde_json::to_vec_pretty(&uses).map_err(Fault::internal)?)
-}
-
-/// What tells one state of a file from the next; each is a file of its own, so its number differs too.
-fn changed(path: &PathBuf) -> Option<(SystemTime, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.ino()))
+/// Writes when a token was used, unless another node did of late; forgets those that are no more.
+async fn save_use(shelf: &Shelf, digest: &str, now: Timestamp) -> Result<(), Fault> {
+    if uses(shelf).await.is_ok_and(|uses| uses.get(digest).is_some_and(|at| now < at.plus(USE_EVERY))) {
+        return Ok(());
+    }
+    let tokens = list(shelf).await?;
+    let note = |uses: &mut HashMap<String, Timestamp>| {
+        uses.retain(|digest, _| tokens.iter().any(|token| token.sha256 == *digest));
+        uses.insert(digest.to_owned(), now);
+        Ok(())
+    };
+    shelf.change(USES, now, note).await
 }

@@ -1,17 +1,22 @@
-//! `longshore token`: tokens for agents, workers and other persons. Needs no daemon.
+//! `longshore token`: tokens for agents, workers and other persons. Needs no daemon: what is kept in the home is read there,
+//! what many nodes share in their store.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use longshore_domain::fault::Fault;
 use longshore_domain::{PrincipalClass, Scope, Timestamp};
 use longshore_engine::Clock;
 use serde_json::json;
 
 use super::{Outcome, job_text, term};
+use crate::access::Shelf;
 use crate::access::tokens::{self, NewToken, Token};
-use crate::config::units;
+use crate::config::{Config, Flags, StoreAt, units};
 use crate::home::Home;
 use crate::http::wire::class_name;
+use crate::store;
 
 /// Make, list and revoke tokens
 #[derive(Debug, Parser)]
@@ -74,13 +79,27 @@ impl From<Class> for PrincipalClass {
 }
 
 pub(super) fn run(args: &Args, home: &Home) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Fault::internal)?;
+    runtime.block_on(async {
+        let config = Config::load(home, &Flags::default())?;
+        let StoreAt::Server { .. } = config.store else {
+            return change(args, &Shelf::Home(home.clone())).await;
+        };
+        let store = store::open(home, &config).await?;
+        let outcome = change(args, &Shelf::Store(Arc::clone(&store))).await;
+        store.close().await;
+        outcome
+    })
+}
+
+async fn change(args: &Args, shelf: &Shelf) -> Outcome {
     let now = Clock::system().now();
     match &args.command {
         TokenCommand::Create { name, class, scope, expires, json } => {
             let expires_at = expires.map(|length| now.plus(length));
             let scopes = (!scope.is_empty()).then(|| scope.iter().copied().collect());
             let new = NewToken { name, class: (*class).into(), scopes, expires_at };
-            let token = tokens::create(home, &new, now)?;
+            let token = tokens::create(shelf, &new, now).await?;
             match json {
                 true => term::json(&json!({
                     "name": name,
@@ -95,9 +114,9 @@ pub(super) fn run(args: &Args, home: &Home) -> Outcome {
                 }
             }
         }
-        TokenCommand::List { json } => list(home, *json, now)?,
+        TokenCommand::List { json } => list(shelf, *json, now).await?,
         TokenCommand::Revoke { name, json } => {
-            tokens::revoke(home, name, now)?;
+            tokens::revoke(shelf, name, now).await?;
             match json {
                 true => term::json(&json!({ "name": name, "revoked": true }))?,
                 false => term::out(&format!("the token of {name} opens nothing any more"))?,
@@ -107,9 +126,9 @@ pub(super) fn run(args: &Args, home: &Home) -> Outcome {
     Ok(0)
 }
 
-fn list(home: &Home, json: bool, now: Timestamp) -> Result<(), super::CliError> {
-    let uses = tokens::uses(home)?;
-    for token in &tokens::list(home)? {
+async fn list(shelf: &Shelf, json: bool, now: Timestamp) -> Result<(), super::CliError> {
+    let uses = tokens::uses(shelf).await?;
+    for token in &tokens::list(shelf).await? {
         let used_at = uses.get(&token.sha256).copied();
         let scopes = token.grant().scopes();
         let standing = match token {

@@ -104,7 +104,8 @@ impl Follower {
             self.ready = events.into();
         }
         let now = self.app.engine.clock().now();
-        self.ready.pop_front().filter(|_| self.app.access.still_holds(&self.pass, now))
+        let holds = self.app.access.still_holds(&self.pass, now).await;
+        self.ready.pop_front().filter(|_| holds)
     }
 }
 

@@ -14,7 +14,7 @@ use longshore_engine::{Clock, Engine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::access::Access;
+use crate::access::{Access, Shelf};
 use crate::config::{Config, StoreAt};
 use crate::daemon::info::DaemonInfo;
 use crate::daemon::{announce, lock};
@@ -137,10 +137,14 @@ fn make_app(home: &Home, config: Config, engine: &Engine, keys: Keys, info: &Dae
         capacity: config.capacity as u64,
         started: Instant::now(),
     };
+    let shelf = match config.store {
+        StoreAt::Home => Shelf::Home(home.clone()),
+        StoreAt::Server { .. } => Shelf::Store(Arc::clone(engine.store())),
+    };
     Ok(App::new(Shared {
         mcp: settings::mcp(&config, engine, keys.session),
         engine: engine.clone(),
-        access: Access::open(home, &config.limits, config.oauth)?,
+        access: Access::open(home, shelf, &config.limits, config.oauth)?,
         hosts: own_names(config.hosts, engine),
         peer_key: keys.peers,
         facts,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that finds something missing has failed")]
 
 mod access;
+mod anynode;
 mod bridge;
 mod briefs;
 mod commands;

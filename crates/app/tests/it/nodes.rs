@@ -11,7 +11,10 @@ use crate::harness::{Home, pid_of, until_there};
 
 /// One that takes jobs, and one that drains. A lease this short runs out within a test.
 fn pair(lease: &str) -> (Home, Home) {
-    let url = Server::shared().database();
+    pair_on(&Server::shared().database(), lease)
+}
+
+pub(crate) fn pair_on(url: &str, lease: &str) -> (Home, Home) {
     let home = |name: &str| {
         let settings = format!(
             "lease = \"{lease}\"\n[store]\nurl = \"{url}\"\n[node]\nname = \"{name}\"\nlabels = [\"of-{name}\"]\n"

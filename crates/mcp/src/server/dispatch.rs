@@ -199,11 +199,11 @@ impl Server {
             Method::ResourcesList => self.pending(call, resources::list),
             Method::ResourcesRead => self.pending(call, resources::read),
             Method::Subscribe => self.pending(call, telling::subscribe),
-            Method::Unsubscribe => now(telling::unsubscribe(&call)),
+            Method::Unsubscribe => self.pending(call, telling::unsubscribe),
             Method::PromptsList => now(prompts::list()),
             Method::PromptsGet => self.pending(call, prompts::get),
             Method::Complete => self.pending(call, completion::complete),
-            Method::SetLevel => now(telling::set_level(&call)),
+            Method::SetLevel => self.pending(call, telling::set_level),
             Method::Listen => match listen::filter(&call) {
                 Ok(filter) => opened(self.pending(call, |call| listen::listen(call, filter))),
                 Err(error) => now(Err(error)),

@@ -32,6 +32,7 @@ pub mod stdio;
 mod tasks;
 mod telling;
 mod tools;
+mod wishes;
 
 pub use connection::Connection;
 pub use dispatch::Begun;

@@ -1,18 +1,21 @@
 //! What legacy clients want to be told beside answers: changes of resources they subscribed to, the end of jobs of their
-//! conversation, and what their tasks ask. Known only while this process lives; a client that connects anew says it anew.
+//! conversation, and what their tasks ask. Of a session over HTTP that is kept in the store; whoever speaks over stdio
+//! says it anew with each connection.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use longshore_domain::{Job, JobId, Timestamp};
+use longshore_domain::{Fault, Job, JobId, Timestamp};
 use longshore_engine::Engine;
 use longshore_engine::ops::{Caller, Changed};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::hearings::Hearings;
+use super::wishes::{self, Wishes};
 use super::{Sink, status};
 use crate::wire::{Level, notification};
 
@@ -20,10 +23,10 @@ use crate::wire::{Level, notification};
 pub(super) const JOBS_LOGGER: &str = "longshore.jobs";
 /// Sessions that are told anything; the oldest gives way to one more.
 const SESSIONS_MAX: usize = 1024;
-/// Resources that one session can watch.
-const WATCHED_MAX: usize = 1000;
-/// Ended sessions that are remembered; their clients know it anyhow.
-const ENDED_MAX: usize = 4096;
+/// What was read of a session is gone by for this long: one that was ended on another node is served no longer here.
+const FRESH: Duration = Duration::from_secs(2);
+/// Sessions that were looked up of late; with one more all are looked up anew.
+const LOOKED_UP_MAX: usize = 4096;
 
 /// All sessions that want to be told something, by scope. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +36,8 @@ pub(crate) struct Sessions(Arc<Mutex<Table>>);
 struct Table {
     open: HashMap<Arc<str>, Session>,
     opened: u64,
-    ended: VecDeque<[u8; 32]>,
+    /// Sessions that were looked up, when, and whether they had ended.
+    looked_up: HashMap<Arc<str>, (Instant, bool)>,
 }
 
 #[derive(Debug)]
@@ -41,24 +45,24 @@ struct Session {
     number: u64,
     caller: Caller,
     sink: Sink,
-    level: Option<Level>,
-    /// Resources by their address; those that never change have no job.
-    watched: HashMap<String, Option<JobId>>,
+    /// What it wants is known to nobody else: it is the session of one connection.
+    of_connection: bool,
+    wishes: Wishes,
+    /// How often they were written.
+    version: u64,
     follower: Option<AbortOnDropHandle<()>>,
+    /// Learns what other nodes are told that it wants.
+    heeder: Option<AbortOnDropHandle<()>>,
     hearings: Hearings,
 }
 
 impl Session {
-    fn wants(&self, job: JobId) -> bool {
-        self.level.is_some() || self.watched.values().any(|watched| *watched == Some(job))
-    }
-
     fn is_listening(&self) -> bool {
-        self.sink.is_open() && (self.level.is_some() || self.watched.values().any(Option::is_some))
+        self.sink.is_open() && self.wishes.are_of_jobs()
     }
 
     fn tell(&self, job: &Job, has_ended: bool, now: Timestamp) {
-        for (uri, _) in self.watched.iter().filter(|(_, watched)| **watched == Some(job.id)) {
+        for (uri, _) in self.wishes.watched.iter().filter(|(_, watched)| **watched == Some(job.id)) {
             self.notify("notifications/resources/updated", &json!({ "uri": uri }));
         }
         let own = job.conversation.is_some() && job.conversation == self.caller.conversation;
@@ -66,7 +70,7 @@ impl Session {
             return;
         };
         let level = if success { Level::Info } else { Level::Warning };
-        if self.level.is_some_and(|least| level >= least) {
+        if self.wishes.level.is_some_and(|least| level >= least) {
             self.notify("notifications/message", &message(level, JOBS_LOGGER, &ended(job, now)));
         }
     }
@@ -89,44 +93,92 @@ pub(super) fn message(level: Level, logger: &str, data: &Value) -> Value {
 }
 
 impl Sessions {
-    /// Sends what the session of that scope wants to know to `sink` from now on.
-    pub(crate) fn listen(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, sink: Sink) {
-        self.change(scope, caller, engine, |session| session.sink = sink);
+    /// Sends what the session of one connection wants to know to `sink`, until [`Self::close`].
+    pub(crate) fn connect(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, sink: Sink) {
+        self.change(scope, caller, engine, |session| {
+            session.of_connection = true;
+            session.sink = sink;
+        });
     }
 
-    /// Watches a resource; returns whether there is room for it.
-    pub(crate) fn watch(
+    /// Sends what the session of that scope wants to know to `sink` from now on, whichever node it tells.
+    pub(crate) fn listen(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, sink: Sink) {
+        self.change(scope, caller, engine, |session| {
+            session.sink = sink;
+            let heeder = heed(self.clone(), Arc::clone(scope), caller.clone(), engine.clone());
+            session.heeder = Some(AbortOnDropHandle::new(tokio::spawn(heeder)));
+        });
+    }
+
+    /// Looks what the session of that scope wants, unless that was looked up of late; returns whether it goes on.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(crate) async fn recall(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine) -> Result<bool, Fault> {
+        let known = self.lock().looked_up.get(scope).copied();
+        match known {
+            Some((at, ended)) if ended || at.elapsed() < FRESH => Ok(!ended),
+            _ => self.look_up(scope, caller, engine).await,
+        }
+    }
+
+    async fn look_up(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine) -> Result<bool, Fault> {
+        let (version, wishes) = wishes::read(&**engine.store(), scope).await?;
+        let goes_on = !wishes.ended;
+        self.learn(scope, caller, engine, version, wishes);
+        Ok(goes_on)
+    }
+
+    /// Changes what the session of that scope wants; durable once this returns.
+    ///
+    /// # Errors
+    /// The store's own; nothing is changed then.
+    pub(crate) async fn wish<T>(
         &self,
         scope: &Arc<str>,
         caller: &Caller,
         engine: &Engine,
-        uri: String,
-        job: Option<JobId>,
-    ) -> bool {
-        self.change(scope, caller, engine, |session| {
-            let room = session.watched.len() < WATCHED_MAX || session.watched.contains_key(&uri);
-            if room {
-                session.watched.insert(uri, job);
+        change: impl Fn(&mut Wishes) -> T,
+    ) -> Result<T, Fault> {
+        if self.lock().open.get(scope).is_some_and(|session| session.of_connection) {
+            return Ok(self.change(scope, caller, engine, |session| change(&mut session.wishes)));
+        }
+        loop {
+            let (version, before) = wishes::read(&**engine.store(), scope).await?;
+            let mut wishes = before.clone();
+            let answer = change(&mut wishes);
+            let changed = wishes != before;
+            let now = engine.clock().now();
+            if !changed || wishes::write(&**engine.store(), scope, version, &wishes, now).await? {
+                self.learn(scope, caller, engine, version + u64::from(changed), wishes);
+                return Ok(answer);
             }
-            room
-        })
-    }
-
-    /// Watches a resource no more.
-    pub(crate) fn unwatch(&self, scope: &Arc<str>, uri: &str) {
-        if let Some(session) = self.lock().open.get_mut(scope) {
-            session.watched.remove(uri);
         }
     }
 
-    /// Tells of what is at least that grave.
-    pub(crate) fn set_level(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, level: Level) {
-        self.change(scope, caller, engine, |session| session.level = Some(level));
+    /// Notes what was read or written of a session, unless something newer is known.
+    fn learn(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, version: u64, wishes: Wishes) {
+        {
+            let mut table = self.lock();
+            if table.looked_up.len() >= LOOKED_UP_MAX {
+                table.looked_up.clear();
+            }
+            table.looked_up.insert(Arc::clone(scope), (Instant::now(), wishes.ended));
+            if wishes.ended || (version == 0 && !table.open.contains_key(scope)) {
+                table.open.remove(scope);
+                return;
+            }
+        }
+        self.change(scope, caller, engine, |session| {
+            if version >= session.version {
+                (session.version, session.wishes) = (version, wishes);
+            }
+        });
     }
 
     /// The level that the session set.
     pub(crate) fn level(&self, scope: &Arc<str>) -> Option<Level> {
-        self.lock().open.get(scope).and_then(|session| session.level)
+        self.lock().open.get(scope).and_then(|session| session.wishes.level)
     }
 
     /// How the session of that scope hears what its tasks ask, and where it is told anything; nothing is done if it is
@@ -140,22 +192,6 @@ impl Sessions {
     /// Forgets a connection that was lost.
     pub(crate) fn close(&self, scope: &Arc<str>) {
         self.lock().open.remove(scope);
-    }
-
-    /// Ends a session for good, as far as this process can remember.
-    pub(crate) fn end(&self, scope: &Arc<str>) {
-        let mut table = self.lock();
-        table.open.remove(scope);
-        if table.ended.len() >= ENDED_MAX {
-            table.ended.pop_front();
-        }
-        table.ended.push_back(digest(scope));
-    }
-
-    /// Whether the session was ended.
-    pub(crate) fn has_ended(&self, scope: &str) -> bool {
-        let table = self.lock();
-        !table.ended.is_empty() && table.ended.contains(&digest(scope))
     }
 
     fn change<T>(
@@ -173,9 +209,11 @@ impl Sessions {
             number,
             caller: caller.clone(),
             sink: Sink::none(),
-            level: None,
-            watched: HashMap::new(),
+            of_connection: false,
+            wishes: Wishes::default(),
+            version: 0,
             follower: None,
+            heeder: None,
             hearings: Hearings::default(),
         });
         let changed = change(session);
@@ -192,7 +230,7 @@ impl Sessions {
     }
 
     fn wants(&self, scope: &Arc<str>, job: JobId) -> bool {
-        self.lock().open.get(scope).is_some_and(|session| session.wants(job))
+        self.lock().open.get(scope).is_some_and(|session| session.wishes.include(job))
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -213,8 +251,18 @@ impl Table {
     }
 }
 
-fn digest(scope: &str) -> [u8; 32] {
-    Sha256::digest(scope).into()
+/// Learns what other nodes are told that a session wants, at most once in [`FRESH`], as long as it listens here.
+async fn heed(sessions: Sessions, scope: Arc<str>, caller: Caller, engine: Engine) {
+    let mut mark = 0;
+    while let Ok(next) = engine.store().changed(mark).await {
+        mark = next;
+        match sessions.look_up(&scope, &caller, &engine).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(fault) => tracing::debug!(fault.code = %fault.code, "what a session wants could not be read"),
+        }
+        tokio::time::sleep(FRESH).await;
+    }
 }
 
 /// Tells one session of every change that it wants to know, until nobody reads it any more.

@@ -231,7 +231,7 @@ impl Listening {
     fn new(server: &Server, connection: &Connection, sink: &Sink) -> Self {
         let scope = connection.origin().scope.clone();
         if let Some(scope) = &scope {
-            server.sessions().listen(scope, &connection.caller(), server.engine(), sink.clone());
+            server.sessions().connect(scope, &connection.caller(), server.engine(), sink.clone());
         }
         Self { server: server.clone(), scope }
     }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::resources;
 use super::sessions::message;
+use super::wishes::Wishes;
 use crate::wire::{Era, ErrorCode, Level, ResultBody, RpcError, notification};
 
 #[derive(Deserialize)]
@@ -33,6 +34,12 @@ fn scope(call: &Call) -> Result<&Arc<str>, RpcError> {
     call.connection.origin().scope.as_ref().ok_or_else(|| RpcError::new(ErrorCode::InvalidRequest, message))
 }
 
+/// Changes what a session wants to be told.
+async fn wish<T>(call: &Call, scope: &Arc<str>, change: impl Fn(&mut Wishes) -> T) -> Result<T, RpcError> {
+    let wished = call.server.sessions().wish(scope, &call.caller, call.engine(), change).await;
+    wished.map_err(|fault| resources::failed(&fault))
+}
+
 fn done() -> Result<ResultBody, RpcError> {
     ResultBody::new(&json!({}))
 }
@@ -40,7 +47,7 @@ fn done() -> Result<ResultBody, RpcError> {
 /// Answers `resources/subscribe`: an update is sent with every change of the job's state.
 ///
 /// # Errors
-/// Resource not found; invalid request without a session, or with too many subscriptions.
+/// Resource not found; invalid request without a session, or with too many subscriptions; internal if the store fails.
 pub(super) async fn subscribe(call: Call) -> Result<ResultBody, RpcError> {
     let scope = scope(&call)?;
     let uri = params::<Subscribed<'_>>(&call)?.uri.into_owned();
@@ -49,7 +56,7 @@ pub(super) async fn subscribe(call: Call) -> Result<ResultBody, RpcError> {
     #[cfg(not(feature = "fixture"))]
     let known = false;
     let job = if known { None } else { Some(resources::visible_job(&call, &uri).await?) };
-    match call.server.sessions().watch(scope, &call.caller, call.engine(), uri, job) {
+    match wish(&call, scope, |wishes| wishes.watch(&uri, job)).await? {
         true => done(),
         false => {
             let message = "this session watches too many resources: unsubscribe from some";
@@ -61,20 +68,20 @@ pub(super) async fn subscribe(call: Call) -> Result<ResultBody, RpcError> {
 /// Answers `resources/unsubscribe`; what is not watched is as it should be.
 ///
 /// # Errors
-/// Invalid request without a session.
-pub(super) fn unsubscribe(call: &Call) -> Result<ResultBody, RpcError> {
-    let uri = params::<Subscribed<'_>>(call)?.uri;
-    call.server.sessions().unwatch(scope(call)?, &uri);
+/// Invalid request without a session; internal if the store fails.
+pub(super) async fn unsubscribe(call: Call) -> Result<ResultBody, RpcError> {
+    let uri = params::<Subscribed<'_>>(&call)?.uri;
+    wish(&call, scope(&call)?, |wishes| wishes.watched.remove(&*uri)).await?;
     done()
 }
 
 /// Answers `logging/setLevel`: from now on a line is sent when a job of the session's conversation ends.
 ///
 /// # Errors
-/// Invalid params for a level that does not exist; invalid request without a session.
-pub(super) fn set_level(call: &Call) -> Result<ResultBody, RpcError> {
-    let level = params::<SetLevel>(call)?.level;
-    call.server.sessions().set_level(scope(call)?, &call.caller, call.engine(), level);
+/// Invalid params for a level that does not exist; invalid request without a session; internal if the store fails.
+pub(super) async fn set_level(call: Call) -> Result<ResultBody, RpcError> {
+    let level = params::<SetLevel>(&call)?.level;
+    wish(&call, scope(&call)?, |wishes| wishes.level = Some(level)).await?;
     done()
 }
 

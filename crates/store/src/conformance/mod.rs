@@ -10,6 +10,7 @@ pub mod announcements;
 pub mod artifacts;
 pub mod claims;
 pub mod dependencies;
+pub mod documents;
 pub mod ends;
 pub mod history;
 pub mod leases;
@@ -140,6 +141,10 @@ macro_rules! conformance {
             nodes::of_many_processes_under_one_name_one_joins,
             nodes::nodes_long_gone_are_forgotten,
             nodes::a_secret_is_the_first_that_was_offered,
+            documents::a_document_is_written_by_who_saw_its_last_version,
+            documents::of_many_who_write_a_document_at_once_one_does,
+            documents::documents_pass_away_when_their_time_is_over,
+            documents::of_too_many_documents_that_pass_away_the_next_to_go_gives_way,
             races::delayed_jobs_fire_once,
             races::questions_run_out_once,
             races::dependents_are_told_once,

@@ -83,6 +83,7 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.take_over_collections(Duration::ZERO, 1, now).await.map(drop),
         store.old_jobs(now, 1).await.map(drop),
         store.remove(vec![id]).await.map(drop),
+        store.document("tokens".into()).await.map(drop),
         store.facts().await.map(drop),
         store.changed(0).await.map(drop),
     ];

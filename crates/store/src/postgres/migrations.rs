@@ -34,6 +34,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0003_artifacts.sql"),
         compatible_from: 3,
     },
+    Migration {
+        name: "0004_documents.sql",
+        sql: include_str!("../../migrations/postgres/0004_documents.sql"),
+        compatible_from: 3,
+    },
 ];
 
 /// The newest schema version that this build knows.

@@ -12,6 +12,7 @@ mod artifacts;
 pub(crate) mod batch;
 pub(crate) mod clock;
 mod desk;
+mod documents;
 mod errors;
 mod landing;
 mod lines;

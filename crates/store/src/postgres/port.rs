@@ -9,13 +9,13 @@ use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
-    StoreError, StoreFacts, Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, QuestionFilter,
+    Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
 use super::batch::{Answer, Ask, Done, Request};
-use super::{Doors, PostgresStore, announced, list, nodes, queries, questions, record, retention};
+use super::{Doors, PostgresStore, announced, documents, list, nodes, queries, questions, record, retention};
 use crate::draft::{Draft, unpack};
 
 #[async_trait]
@@ -287,6 +287,24 @@ impl Store for PostgresStore {
         pool.transact("read a secret", move |node, turn| {
             let name = name.clone();
             async move { nodes::secret(node, turn, &name, &fresh).await }.boxed()
+        })
+        .await
+    }
+
+    async fn document(&self, name: String) -> Result<Option<Document>, StoreError> {
+        let (pool, name) = (self.doors()?.pool, &name);
+        pool.read("read a document", move |session| {
+            let name = name.clone();
+            async move { documents::read(session, &name).await }.boxed()
+        })
+        .await
+    }
+
+    async fn write_document(&self, new: NewDocument, now: Timestamp) -> Result<bool, StoreError> {
+        let (pool, new) = (self.doors()?.pool, &new);
+        pool.transact("write a document", move |node, turn| {
+            let new = new.clone();
+            async move { documents::write(node, turn, &new, now).await }.boxed()
         })
         .await
     }

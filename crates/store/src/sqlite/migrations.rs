@@ -13,6 +13,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_event_chain.sql", include_str!("../../migrations/sqlite/0004_event_chain.sql")),
     ("0005_nodes.sql", include_str!("../../migrations/sqlite/0005_nodes.sql")),
     ("0006_artifacts.sql", include_str!("../../migrations/sqlite/0006_artifacts.sql")),
+    ("0007_documents.sql", include_str!("../../migrations/sqlite/0007_documents.sql")),
 ];
 
 /// The newest schema version that this build knows.

@@ -8,6 +8,7 @@ pub(crate) mod artifacts;
 mod cache;
 mod claim;
 mod desk;
+mod documents;
 pub(crate) mod errors;
 mod history;
 mod landing;

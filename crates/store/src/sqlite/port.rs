@@ -8,14 +8,14 @@ use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, NewJob, Notice, QuestionFilter, Queue, Store,
-    StoreError, StoreFacts, Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, QuestionFilter,
+    Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
 use super::claim::claim;
 use super::submit::submit;
-use super::{SqliteStore, announced, desk, list, migrations, nodes, queries, questions, record, retention};
+use super::{SqliteStore, announced, desk, documents, list, migrations, nodes, queries, questions, record, retention};
 use crate::draft::{Draft, unpack};
 
 /// What [`Store::changed`] gives.
@@ -235,6 +235,14 @@ impl Store for SqliteStore {
 
     async fn secret(&self, name: String, fresh: [u8; 32]) -> Result<[u8; 32], StoreError> {
         self.doors()?.writer.call("read a secret", move |desk| nodes::secret(desk, &name, &fresh)).await
+    }
+
+    async fn document(&self, name: String) -> Result<Option<Document>, StoreError> {
+        self.doors()?.readers.row("read a document", move |connection| documents::read(connection, &name)).await
+    }
+
+    async fn write_document(&self, new: NewDocument, now: Timestamp) -> Result<bool, StoreError> {
+        self.doors()?.writer.call("write a document", move |desk| documents::write(desk, &new, now)).await
     }
 
     async fn changed(&self, seen: u64) -> Result<u64, StoreError> {

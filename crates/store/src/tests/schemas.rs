@@ -6,7 +6,7 @@ use std::time::Duration;
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::{RetryPolicy, StateName};
 use longshore_domain::label::Labels;
-use longshore_domain::store::{Claim, JobFilter, NewJob, QuestionFilter, Store};
+use longshore_domain::store::{Claim, JobFilter, NewDocument, NewJob, QuestionFilter, Store};
 
 use super::{Folder, open};
 use crate::conformance::nodes::new_node;
@@ -48,6 +48,8 @@ async fn fill(scene: &Scene) {
     scene.store.join(new_node(1), LEASE, scene.now()).await.unwrap();
     scene.store.set_draining(node(1), true).await.unwrap();
     scene.store.secret("sessions".into(), [7; 32]).await.unwrap();
+    let document = NewDocument { name: "tokens".into(), replaces: 0, text: "[]".into(), keep: None };
+    assert!(scene.store.write_document(document, scene.now()).await.unwrap());
 }
 
 fn gpu() -> Labels {
@@ -127,6 +129,8 @@ async fn databases_of_all_schemas_open_and_go_on() {
             0..4 => assert_eq!((nodes.len(), secret), (0, [8; 32])),
             _ => assert_eq!((nodes[0].node.clone(), nodes[0].draining, secret), (new_node(1), true, [7; 32])),
         }
+        let document = scene.store.document("tokens".into()).await.unwrap();
+        assert_eq!(document.map(|document| document.text), (at >= 6).then(|| "[]".into()), "{migration}");
         scene.store.close().await;
     }
 }

@@ -21,7 +21,8 @@ use super::headers::{self, Accepted};
 use super::replay::{Kind, Opening, Place, Reader, Source};
 use super::{Exchange, NOTIFICATIONS_MAX, STREAM_AFTER, json, refused, stream};
 use crate::server::connection::Connection;
-use crate::server::{Begun, Server, Sink};
+use crate::server::wishes::Wishes;
+use crate::server::{Begun, Server, Sink, resources};
 use crate::wire::{ErrorCode, LegacyVersion, MODERN, Reply, batch};
 
 /// A client that lost a stream comes back after this long.
@@ -36,15 +37,14 @@ struct Visit {
 
 impl Visit {
     /// A visit of a session, if it is one.
-    fn new(server: Server, grant: Option<Extension<Grant>>, headers: HeaderMap) -> Result<Self, Box<Response>> {
+    async fn new(server: Server, grant: Option<Extension<Grant>>, headers: HeaderMap) -> Result<Self, Box<Response>> {
         let grant = super::agent(grant)?;
         if headers::text(&headers, headers::PROTOCOL_VERSION) == Some(MODERN) {
             return Err(Box::new(super::only("POST")));
         }
         let exchange = Exchange { server, grant, headers };
-        let connection = exchange
-            .legacy_connection(false)
-            .map_err(|(status, error)| Box::new(json(status, Reply::failed(None, error))))?;
+        let connection =
+            exchange.legacy().await.map_err(|(status, error)| Box::new(json(status, Reply::failed(None, error))))?;
         match connection.origin().scope.clone() {
             Some(scope) => Ok(Self { exchange, connection, scope }),
             // Without a session there is nothing to tell, and nothing to end.
@@ -59,7 +59,7 @@ pub(super) async fn listen(
     grant: Option<Extension<Grant>>,
     headers: HeaderMap,
 ) -> Response {
-    let visit = match Visit::new(server, grant, headers) {
+    let visit = match Visit::new(server, grant, headers).await {
         Ok(visit) => visit,
         Err(refusal) => return *refusal,
     };
@@ -95,12 +95,15 @@ fn until(engine: &Engine) -> BoxFuture<'static, ()> {
     Box::pin(async move { engine.draining().await })
 }
 
-/// `DELETE`: the end of a session. This process remembers it; the token itself cannot be taken back.
+/// `DELETE`: the end of a session. The store remembers it; the token itself cannot be taken back.
 pub(super) async fn end(State(server): State<Server>, grant: Option<Extension<Grant>>, headers: HeaderMap) -> Response {
-    match Visit::new(server, grant, headers) {
+    match Visit::new(server, grant, headers).await {
         Ok(visit) => {
-            let server = &visit.exchange.server;
-            server.sessions().end(&visit.scope);
+            let (server, caller) = (&visit.exchange.server, visit.connection.caller());
+            let end = |wishes: &mut Wishes| *wishes = Wishes { ended: true, ..Wishes::default() };
+            if let Err(fault) = server.sessions().wish(&visit.scope, &caller, server.engine(), end).await {
+                return json(StatusCode::SERVICE_UNAVAILABLE, Reply::failed(None, resources::failed(&fault)));
+            }
             server.streams().end(&visit.scope);
             StatusCode::NO_CONTENT.into_response()
         }
@@ -153,7 +156,7 @@ impl Exchange {
     /// Answers a body that is no single message, if it is a batch and the session is of the version that has batches.
     pub(super) async fn batch(&self, bytes: &[u8]) -> Option<Response> {
         let messages = batch(bytes)?;
-        let connection = self.legacy_connection(false).ok()?;
+        let connection = self.legacy().await.ok()?;
         let scope = connection.origin().scope.clone()?;
         connection.handshake().filter(|handshake| handshake.version == LegacyVersion::V2025_03_26)?;
         Some(match messages {

@@ -28,7 +28,7 @@ use longshore_domain::{Conversation, Grant};
 use tokio::sync::mpsc;
 
 use super::connection::{Connection, Handshake, Origin};
-use super::{Begun, Server, Sink};
+use super::{Begun, Server, Sink, resources};
 use crate::wire::{ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, Request, RpcError};
 use headers::Accepted;
 use session::Session;
@@ -90,8 +90,8 @@ async fn receive(State(server): State<Server>, request: axum::extract::Request) 
     }
     match message {
         Ok(Message::Request(request)) => Exchange { server, grant, headers }.answer(&request).await,
-        Ok(Message::Notification(_)) => Exchange { server, grant, headers }.notified(&bytes),
-        Ok(Message::Response(_)) => Exchange { server, grant, headers }.responded(&bytes),
+        Ok(Message::Notification(_)) => Exchange { server, grant, headers }.notified(&bytes).await,
+        Ok(Message::Response(_)) => Exchange { server, grant, headers }.responded(&bytes).await,
         Err(malformed) => {
             let batch = Exchange { server, grant, headers }.batch(&bytes).await;
             let refusal = || json(StatusCode::BAD_REQUEST, Reply::failed(malformed.id.as_ref(), malformed.error));
@@ -113,6 +113,11 @@ fn not_acceptable(request: &Request<'_>, message: &str) -> Response {
     json(StatusCode::NOT_ACCEPTABLE, Reply::failed(Some(&request.id), error))
 }
 
+fn no_session() -> Refusal {
+    let message = "there is no such session, or it has ended: send initialize to begin a new one";
+    (StatusCode::NOT_FOUND, RpcError::envelope(ErrorCode::InvalidRequest, message))
+}
+
 /// One POST.
 struct Exchange {
     server: Server,
@@ -128,8 +133,8 @@ fn bad_request(error: RpcError) -> Refusal {
 }
 
 impl Exchange {
-    fn notified(&self, bytes: &[u8]) -> Response {
-        match self.legacy_connection(false) {
+    async fn notified(&self, bytes: &[u8]) -> Response {
+        match self.legacy().await {
             Ok(connection) => {
                 self.server.begin(&connection, bytes, &Sink::none());
                 StatusCode::ACCEPTED.into_response()
@@ -139,8 +144,8 @@ impl Exchange {
     }
 
     /// An answer to a request of ours; only a session has any.
-    fn responded(&self, bytes: &[u8]) -> Response {
-        match self.legacy_connection(false) {
+    async fn responded(&self, bytes: &[u8]) -> Response {
+        match self.legacy().await {
             Ok(connection) if connection.origin().scope.is_some() => {
                 self.server.begin(&connection, bytes, &Sink::none());
                 StatusCode::ACCEPTED.into_response()
@@ -159,20 +164,23 @@ impl Exchange {
         if !accepted.json {
             return not_acceptable(request, "the answer is application/json, which the Accept header does not allow");
         }
-        match self.checked(request) {
+        match self.checked(request).await {
             Ok(checked) => self.begun(request, &checked, accepted).await,
             Err((status, error)) => json(status, Reply::failed(Some(&request.id), error)),
         }
     }
 
-    fn checked(&self, request: &Request<'_>) -> Result<Checked, Refusal> {
+    async fn checked(&self, request: &Request<'_>) -> Result<Checked, Refusal> {
         let meta = Meta::of(request.params).map_err(bad_request)?;
         if headers::is_modern(&self.headers, request, &meta) {
             headers::check_modern(&self.headers, request, &meta).map_err(bad_request)?;
             let listens = request.method == "subscriptions/listen";
             return Ok(Checked { connection: Connection::new(self.origin()?, None), modern: true, listens });
         }
-        let connection = self.legacy_connection(request.method == "initialize")?;
+        let connection = match &*request.method {
+            "initialize" => self.legacy_connection(true)?,
+            _ => self.legacy().await?,
+        };
         Ok(Checked { connection, modern: false, listens: false })
     }
 
@@ -185,6 +193,11 @@ impl Exchange {
         }
         let origin = Origin::of(self.grant.principal.clone());
         Ok(Origin { idempotency_key: key, scopes: self.grant.scopes(), ..origin })
+    }
+
+    /// A legacy connection that may go on.
+    async fn legacy(&self) -> Result<Connection, Refusal> {
+        self.recalled(self.legacy_connection(false)?).await
     }
 
     /// A connection as the session token and the version header describe it; `fresh` begins without either.
@@ -216,13 +229,23 @@ impl Exchange {
             return Ok(None);
         }
         let key = &self.server.settings().session_key;
-        let token =
-            headers::text(&self.headers, headers::SESSION).filter(|token| !self.server.sessions().has_ended(token));
+        let token = headers::text(&self.headers, headers::SESSION);
         let session = token.and_then(|token| Session::from_token(token, &self.grant.principal, key));
-        session.map(Some).ok_or_else(|| {
-            let message = "there is no such session, or it has ended: send initialize to begin a new one";
-            (StatusCode::NOT_FOUND, RpcError::envelope(ErrorCode::InvalidRequest, message))
-        })
+        session.map(Some).ok_or_else(no_session)
+    }
+
+    /// Looks up what the session of a legacy request wants, if this node does not know.
+    async fn recalled(&self, connection: Connection) -> Result<Connection, Refusal> {
+        let Some(scope) = connection.origin().scope.clone() else { return Ok(connection) };
+        let server = &self.server;
+        match server.sessions().recall(&scope, &connection.caller(), server.engine()).await {
+            Ok(true) => Ok(connection),
+            Ok(false) => {
+                server.streams().end(&scope);
+                Err(no_session())
+            }
+            Err(fault) => Err((StatusCode::SERVICE_UNAVAILABLE, resources::failed(&fault))),
+        }
     }
 
     async fn begun(&self, request: &Request<'_>, checked: &Checked, accepted: Accepted) -> Response {

@@ -10,8 +10,8 @@ use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    ArtifactRecords, Change, Claim, ClaimedJob, Counts, HeldAttempt, JobFilter, Keep, NewJob, Notice, QuestionFilter,
-    Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, Keep, NewDocument, NewJob,
+    Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -230,6 +230,14 @@ impl Store for Turns {
 
     async fn secret(&self, name: String, fresh: [u8; 32]) -> Answer<[u8; 32]> {
         self.node().secret(name, fresh).await
+    }
+
+    async fn document(&self, name: String) -> Answer<Option<Document>> {
+        self.node().document(name).await
+    }
+
+    async fn write_document(&self, new: NewDocument, now: Timestamp) -> Answer<bool> {
+        self.node().write_document(new, now).await
     }
 
     async fn changed(&self, seen: u64) -> Answer<u64> {
