@@ -283,3 +283,25 @@ fn what_a_session_asked_for_and_its_end_hold_on_every_node() {
     // The other node ends the stream that it still had.
     read_until(&mut early, |_| false);
 }
+
+#[test]
+fn the_stream_of_a_call_is_gone_on_with_on_another_node() {
+    let (runs, other) = pair_on(&Server::shared().database(), "30s");
+    let token = runs.run(&["token", "create", "agent", "--json"]).ok().json()["token"].as_str().unwrap().to_owned();
+    let client = Client::legacy(&runs, token);
+    let go = runs.scratch("go");
+    let mut held = client.open(&other, "POST", &[], &message("tools/call", run(&until_there(&go))).to_string());
+    let begun = read_until(&mut held, |text| text.split_once("id: ").is_some_and(|(_, rest)| rest.contains('\n')));
+    drop(held);
+    kill_process(pid_of(&other.daemon()), Signal::KILL).unwrap();
+    let place = begun.lines().find_map(|line| line.strip_prefix("id: ")).unwrap();
+    let mut again = client.open(&runs, "GET", &[("last-event-id", place)], "");
+    let mut text = read_until(&mut again, |text| text.contains("id: "));
+    std::fs::write(&go, "").unwrap();
+    text += &read_until(&mut again, |_| false);
+    let answer = text.lines().rev().find_map(|line| line.strip_prefix("data: ").filter(|data| !data.is_empty()));
+    let answer: Value = serde_json::from_str(answer.unwrap()).unwrap();
+    assert_eq!(answer["id"], 1, "{answer}");
+    assert_eq!(answer["result"]["structuredContent"]["outcome"]["exit_code"], 7, "{answer}");
+    assert_eq!(runs.run(&["ls", "--json"]).ok().text().lines().count(), 1, "nothing was run again");
+}

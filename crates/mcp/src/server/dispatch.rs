@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use longshore_domain::{Fault, Scope};
+use longshore_domain::{Fault, JobId, Scope};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::Instrument;
@@ -167,6 +167,16 @@ impl Server {
     pub(super) fn requested(&self, connection: &Connection, request: &Request<'_>, sink: &Sink) -> Begun {
         match self.routed(connection, request, sink) {
             Ok((method, call)) => self.run(method, call),
+            Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
+        }
+    }
+
+    /// Answers a call of a legacy client anew, by the job that it has begun, wherever that was.
+    pub(super) fn take_up(&self, connection: &Connection, id: RequestId, job: JobId, sink: &Sink) -> Begun {
+        let request = Request { id, method: "tools/call".into(), params: None };
+        let routed = self.routed(connection, &request, sink);
+        match routed.and_then(|(_, call)| call.allowed(Scope::JobsRead).map(|()| call)) {
+            Ok(call) => self.pending(call, |call| tools::take_up(call, job)),
             Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
         }
     }

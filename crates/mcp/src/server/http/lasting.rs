@@ -12,18 +12,18 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::unfold;
-use longshore_domain::Grant;
+use longshore_domain::{Grant, JobId};
 use longshore_engine::Engine;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::headers::{self, Accepted};
-use super::replay::{Kind, Opening, Place, Reader, Source};
+use super::replay::{Called, Kind, Opening, Place, Reader, Source};
 use super::{Exchange, NOTIFICATIONS_MAX, STREAM_AFTER, json, refused, stream};
 use crate::server::connection::Connection;
 use crate::server::wishes::Wishes;
 use crate::server::{Begun, Server, Sink, resources};
-use crate::wire::{ErrorCode, LegacyVersion, MODERN, Reply, batch};
+use crate::wire::{ErrorCode, LegacyVersion, MODERN, Reply, RequestId, batch};
 
 /// A client that lost a stream comes back after this long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -73,8 +73,10 @@ pub(super) async fn listen(
         Some(Some(place)) => server.streams().resume(&visit.scope, place),
         _ => None,
     };
+    let call = place.iter().flatten().find_map(|place| place.call_of(&visit.scope));
     match (resumed, place) {
         (Some(reader), _) => streamed(reader, primes(&visit.connection)),
+        (None, _) if let Some((id, job)) = call => taken_up(&visit, id, job),
         (None, Some(Some(Place { kind: Kind::Answer, .. }) | None)) => {
             let error = "that stream is not kept any more: send the request again; its job, if any, goes on";
             refused(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, error)
@@ -87,6 +89,21 @@ pub(super) async fn listen(
             streamed(reader, primes(&visit.connection))
         }
     }
+}
+
+/// Answers a call anew whose stream is not kept here, by its job.
+fn taken_up(visit: &Visit, id: RequestId, job: JobId) -> Response {
+    let server = &visit.exchange.server;
+    let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
+    let sink = Sink::new(sender);
+    let called = Called { id: Some(id.clone()), job: sink.job() };
+    let answer: BoxFuture<'static, _> = match server.take_up(&visit.connection, id, job, &sink) {
+        Begun::Nothing => Box::pin(async { None }),
+        Begun::Done(reply) => Box::pin(async { Some(reply) }),
+        Begun::Pending(answer) | Begun::Open(answer) => answer,
+    };
+    let reader = server.streams().begin(&visit.scope, notifications, Source::Answer(answer, called));
+    streamed(reader, primes(&visit.connection))
 }
 
 /// A stream without an answer ends with the daemon.
@@ -136,9 +153,10 @@ pub(super) async fn answered(
     connection: &Connection,
     scope: &Arc<str>,
     answer: BoxFuture<'static, Option<Reply>>,
+    called: Called,
     notifications: mpsc::Receiver<String>,
 ) -> Response {
-    let reader = server.streams().begin(scope, notifications, Source::Answer(answer));
+    let reader = server.streams().begin(scope, notifications, Source::Answer(answer, called));
     match tokio::time::timeout(STREAM_AFTER, reader.opening()).await {
         Ok(Opening::Answer(message)) => {
             server.streams().forget(&reader);
@@ -184,6 +202,6 @@ impl Exchange {
             let replies = join_all(answers).await.into_iter().flatten().map(|reply| reply.message);
             Some(Reply::of_batch(&replies.collect::<Vec<_>>()))
         });
-        answered(&self.server, connection, scope, all, notifications).await
+        answered(&self.server, connection, scope, all, Called::default(), notifications).await
     }
 }

@@ -31,6 +31,7 @@ use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink, resources};
 use crate::wire::{ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, Request, RpcError};
 use headers::Accepted;
+use replay::Called;
 use session::Session;
 
 /// A request is answered by a stream if it takes longer than this, or has something to say before its answer.
@@ -265,7 +266,10 @@ impl Exchange {
             Begun::Open(answer) if checked.listens => stream::response(answer, notifications, None),
             Begun::Pending(answer) | Begun::Open(answer) if !streams => checked.ended(answer.await),
             Begun::Pending(answer) | Begun::Open(answer) => match &checked.connection.origin().scope {
-                Some(scope) => lasting::answered(&self.server, &checked.connection, scope, answer, notifications).await,
+                Some(scope) => {
+                    let called = Called { id: Some(request.id.clone()), job: sink.job() };
+                    lasting::answered(&self.server, &checked.connection, scope, answer, called, notifications).await
+                }
                 None => streamed(checked, answer, notifications).await,
             },
         }

@@ -2,14 +2,18 @@
 //! connection gives nothing up. Source: MCP 2025-11-25, transports, resumability.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
+use longshore_domain::JobId;
+use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::wire::Reply;
+use crate::wire::{Reply, RequestId};
 
 /// Streams that are kept; the oldest gives way to one more.
 const STREAMS_MAX: usize = 256;
@@ -29,10 +33,27 @@ pub(crate) enum Kind {
 
 /// What ends a stream.
 pub(crate) enum Source {
-    /// The answer, which comes last.
-    Answer(BoxFuture<'static, Option<Reply>>),
+    /// The answer, which comes last, and what it answers.
+    Answer(BoxFuture<'static, Option<Reply>>, Called),
     /// The future, or that nobody is left who could send anything.
     Standing(BoxFuture<'static, ()>),
+}
+
+/// What a stream answers. Its places name it once its job is known, so that whoever does not keep the stream can answer.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Called {
+    /// The request, if it is a single one.
+    pub(crate) id: Option<RequestId>,
+    /// The job that it waits for.
+    pub(crate) job: Arc<OnceLock<JobId>>,
+}
+
+impl Called {
+    /// What follows the number in a place of a session.
+    fn suffix(&self, scope: &str) -> String {
+        let Some((id, job)) = self.id.as_ref().zip(self.job.get()) else { return String::new() };
+        format!(".{job}.{}.{}", URL_SAFE_NO_PAD.encode(id.as_json()), mark(scope))
+    }
 }
 
 /// All streams that are kept. Clones are the same.
@@ -50,6 +71,7 @@ struct Table {
 pub(crate) struct Log {
     id: String,
     scope: Arc<str>,
+    called: Called,
     kept: Mutex<Kept>,
     changes: watch::Sender<u64>,
     readers: watch::Sender<usize>,
@@ -68,6 +90,10 @@ struct Kept {
 pub(crate) struct Place {
     /// What the stream carries.
     pub(crate) kind: Kind,
+    /// The call that is answered there, and the job that its answer waits for.
+    call: Option<(RequestId, JobId)>,
+    /// Tells its session from others.
+    mark: String,
     stream: String,
     after: u64,
 }
@@ -75,26 +101,46 @@ pub(crate) struct Place {
 impl Place {
     /// The place that an event id names.
     pub(crate) fn parse(id: &str) -> Option<Self> {
-        let (stream, after) = id.split_once('.')?;
+        let parts: Vec<&str> = id.split('.').collect();
+        let (stream, after, call, mark) = match parts[..] {
+            [stream, after] => (stream, after, None, ""),
+            [stream, after, job, request, mark] => (stream, after, Some((read_id(request)?, job.parse().ok()?)), mark),
+            _ => return None,
+        };
         let kind = match stream.as_bytes().first()? {
             b'a' => Kind::Answer,
             b's' => Kind::Standing,
             _ => return None,
         };
-        Some(Self { kind, stream: stream.to_owned(), after: after.parse().ok()? })
+        Some(Self { kind, call, mark: mark.to_owned(), stream: stream.to_owned(), after: after.parse().ok()? })
     }
+
+    /// The call that is answered there, and the job that its answer waits for, if it is a call of that session.
+    pub(crate) fn call_of(&self, scope: &str) -> Option<(RequestId, JobId)> {
+        self.call.clone().filter(|_| self.mark == mark(scope))
+    }
+}
+
+/// Keeps a client from mistaking its sessions for one another; whose the job is decides what it may see.
+fn mark(scope: &str) -> String {
+    URL_SAFE_NO_PAD.encode(&Sha256::digest(scope)[..6])
+}
+
+fn read_id(text: &str) -> Option<RequestId> {
+    RequestId::from_raw(serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()?)
 }
 
 impl Streams {
     /// Begins a stream of what `notifications` bring; it ends as its source says, or when nothing more can come.
     pub(crate) fn begin(&self, scope: &Arc<str>, notifications: mpsc::Receiver<String>, source: Source) -> Reader {
-        let prefix = match source {
-            Source::Answer(_) => 'a',
-            Source::Standing(_) => 's',
+        let (prefix, called) = match &source {
+            Source::Answer(_, called) => ('a', called.clone()),
+            Source::Standing(_) => ('s', Called::default()),
         };
         let log = Arc::new(Log {
             id: format!("{prefix}{:032x}", longshore_engine::clock::random()),
             scope: Arc::clone(scope),
+            called,
             kept: Mutex::default(),
             changes: watch::Sender::new(0),
             readers: watch::Sender::new(0),
@@ -156,7 +202,7 @@ impl Table {
 async fn drive(log: Arc<Log>, mut notifications: mpsc::Receiver<String>, source: Source) {
     let standing = matches!(source, Source::Standing(_));
     let mut end = match source {
-        Source::Answer(answer) => answer,
+        Source::Answer(answer, _) => answer,
         Source::Standing(until) => Box::pin(async {
             until.await;
             None
@@ -268,7 +314,7 @@ impl Reader {
 
     /// The id of the event before the next one.
     pub(crate) fn place(&self) -> String {
-        format!("{}.{}", self.log.id, self.at)
+        format!("{}.{}{}", self.log.id, self.at, self.log.called.suffix(&self.log.scope))
     }
 
     /// The next message; nothing after the last one. Cancel safe.
@@ -365,7 +411,7 @@ mod tests {
             drop(alive);
             None
         });
-        let reader = streams.begin(&scope, notifications, Source::Answer(answer));
+        let reader = streams.begin(&scope, notifications, Source::Answer(answer, Called::default()));
         let there = place(&reader, 0);
         let waited = tokio::time::timeout(ABANDONED_AFTER * 2, ended.recv()).await;
         assert!(waited.is_err(), "it has a reader");
@@ -381,6 +427,10 @@ mod tests {
     fn event_ids_name_places() {
         assert_eq!(Place::parse("a0f.7").map(|place| (place.kind, place.after)), Some((Kind::Answer, 7)));
         assert_eq!(Place::parse("s0f.0").map(|place| (place.kind, place.after)), Some((Kind::Standing, 0)));
+        let job = JobId::new(longshore_domain::Timestamp::from_millis(1), 1);
+        let called = Called { id: read_id("IngiCg"), job: Arc::new(OnceLock::from(job)) };
+        let place = Place::parse(&format!("a0f.7{}", called.suffix("session"))).unwrap();
+        assert_eq!((place.call_of("session"), place.call_of("another")), (called.id.zip(Some(job)), None));
         for id in ["", ".", "a", "a.", "a.-1", "x0.1", "7", "a.1.2"] {
             assert_eq!(Place::parse(id), None, "{id}");
         }

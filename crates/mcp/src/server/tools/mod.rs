@@ -12,7 +12,7 @@ mod slow;
 use std::borrow::Cow;
 
 use futures_util::future::BoxFuture;
-use longshore_domain::{Fault, FaultCode, Job, Scope};
+use longshore_domain::{Fault, FaultCode, Job, JobId, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -233,11 +233,18 @@ pub(super) async fn result_of(call: &Call, job: Job) -> Result<ResultBody, RpcEr
     slow::result(call, "run", job, false).await
 }
 
+/// Answers a call of a slow tool whose stream was lost, as it would have been there: by the job that it has begun.
+///
+/// # Errors
+/// Errors of the protocol.
+pub(super) async fn take_up(call: Call, job: JobId) -> Result<ResultBody, RpcError> {
+    by_job(&call, "run", call.engine().find(&call.caller.principal, &job.to_string())).await
+}
+
 /// Answers a call by the job that `begin` begins.
 ///
 /// # Errors
 /// Errors of the protocol.
-#[cfg(feature = "fixture")]
 pub(super) async fn by_job(
     call: &Call,
     tool: &str,

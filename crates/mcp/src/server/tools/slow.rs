@@ -91,7 +91,10 @@ pub(super) async fn answer_by(
     match attached {
         Ok(attached) if as_task => tasks::legacy::handle(call, attached.job).await,
         Err(fault) if as_task => Err(tasks::refused(&fault)),
-        Ok(attached) => by_patience(call, tool, attached).await,
+        Ok(attached) => {
+            call.sink.waits_for(attached.job.id);
+            by_patience(call, tool, attached).await
+        }
         Err(fault) => super::failed(&fault, tool).into_result(call.era),
     }
 }
