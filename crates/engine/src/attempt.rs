@@ -20,7 +20,10 @@ const SPAWN_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) async fn run(inner: Arc<Inner>, claimed: ClaimedJob, slot: OwnedSemaphorePermit) {
     let mut next = Some(claimed);
     while let Some(claimed) = next.take() {
-        inner.follow(&claimed.job);
+        if !inner.begin(&claimed.job) {
+            tracing::warn!(job.id = %claimed.job.id, "a claim came too late: others were told that it never began");
+            break;
+        }
         inner.announce(claimed.job.id);
         let flushing = Flushing::start(&inner, &claimed.job);
         let Some(ending) = unless_closing(&inner, start(&inner, &claimed)).await else { return };

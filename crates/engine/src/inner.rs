@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, new_nonce};
+use crate::disowned::Disowned;
 use crate::hub::Hub;
 use crate::peers::Peers;
 use crate::process::{Progress, ShimControl, Spawner};
@@ -44,6 +45,8 @@ pub(crate) struct Inner {
     /// An attempt began somewhere, so that a lease may run out.
     pub(crate) claimed: Notify,
     live: Mutex<HashMap<JobId, LiveAttempt>>,
+    /// Taken after `live`.
+    disowned: Mutex<Disowned>,
     /// How many want to be told of a job's output as it comes, whether or not an attempt is followed yet.
     readers: Mutex<HashMap<JobId, usize>>,
     /// Ends that chats were answered with.
@@ -76,6 +79,13 @@ enum Stop {
     Fenced,
 }
 
+impl LiveAttempt {
+    fn of(job: &Job) -> Self {
+        let stop = (job.state.name() == StateName::Stopping).then_some(Stop::Asked);
+        Self { attempt: job.attempt, control: None, stop, over: false, progress: None }
+    }
+}
+
 impl Inner {
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -100,6 +110,7 @@ impl Inner {
             leased: Notify::new(),
             claimed: Notify::new(),
             live: Mutex::default(),
+            disowned: Mutex::default(),
             readers: Mutex::default(),
             seen: Seen::default(),
             tasks: TaskTracker::new(),
@@ -204,12 +215,21 @@ impl Inner {
         self.hub.committed();
     }
 
-    /// Begins to follow an attempt; call [`Inner::unfollow`] when it is over.
+    /// Begins to follow an attempt that has begun; call [`Inner::unfollow`] when it is over.
     pub(crate) fn follow(&self, job: &Job) {
-        let stop = (job.state.name() == StateName::Stopping).then_some(Stop::Asked);
-        let live = LiveAttempt { attempt: job.attempt, control: None, stop, over: false, progress: None };
-        self.lock_live().insert(job.id, live);
+        self.lock_live().insert(job.id, LiveAttempt::of(job));
         self.leased.notify_one();
+    }
+
+    /// The same for an attempt that is to begin; whether it may. If not, others were told that it never will.
+    pub(crate) fn begin(&self, job: &Job) -> bool {
+        let mut live = self.lock_live();
+        let may = !lock(&self.disowned).has(job.id, job.attempt);
+        if may {
+            live.insert(job.id, LiveAttempt::of(job));
+            self.leased.notify_one();
+        }
+        may
     }
 
     pub(crate) fn unfollow(&self, job: JobId) {
@@ -243,6 +263,16 @@ impl Inner {
     /// Whether an attempt runs here.
     pub(crate) fn is_live(&self, job: JobId, attempt: AttemptNumber) -> bool {
         self.lock_live().get(&job).is_some_and(|live| live.attempt == attempt)
+    }
+
+    /// The same, and if it does not it never will.
+    pub(crate) fn answers_for(&self, job: JobId, attempt: AttemptNumber) -> bool {
+        let live = self.lock_live();
+        let lives = live.get(&job).is_some_and(|live| live.attempt == attempt);
+        if !lives {
+            lock(&self.disowned).add(job, attempt);
+        }
+        lives
     }
 
     /// Whether this process follows an attempt at present.

@@ -6,6 +6,7 @@
 mod attempt;
 pub mod clock;
 mod command;
+mod disowned;
 mod dispatch;
 mod ending;
 mod engine;

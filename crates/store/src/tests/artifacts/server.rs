@@ -49,7 +49,7 @@ impl Server {
         let log = folder.path().join("log");
         let script = format!(
             "{} >{} 2>&1 & server=$!; until (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null; \
-             do kill -0 $server || exit 1; sleep 0.05; done; echo up; read -r end; kill $server; wait $server",
+             do kill -0 $server || exit 1; sleep 0.05; done; echo up; read -r end; kill -KILL $server; wait $server",
             command(port, folder.path()),
             log.display(),
         );
