@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use longshore_domain::{NodeId, Principal, Timestamp};
+use longshore_domain::{Labels, NewNode, NodeId, Principal, Timestamp};
 use longshore_engine::ops::{Caller, Submit};
 use longshore_engine::{Clock, Engine, Retention, Settings};
 use longshore_mcp::{Server, ServerSettings, fuzz};
@@ -122,8 +122,17 @@ fn server_settings() -> ServerSettings {
 
 fn engine_settings(folder: &TempDir) -> Settings {
     Settings {
-        node: NodeId::new(Timestamp::from_millis(0), 1),
-        boot: "this boot".into(),
+        node: NewNode {
+            id: NodeId::new(Timestamp::from_millis(0), 1),
+            name: "fuzzed".into(),
+            address: None,
+            labels: Labels::default(),
+            // Commands are accepted and never run.
+            capacity: 0,
+            version: "0".into(),
+            boot: "this boot".into(),
+            incarnation: "this process".into(),
+        },
         run_dir: folder.path().join("run"),
         output_dir: folder.path().join("output"),
         archive_dir: folder.path().join("archive"),
@@ -131,12 +140,11 @@ fn engine_settings(folder: &TempDir) -> Settings {
         shim_args: vec![SPAWNER.into()],
         shim_scope: false,
         cgroup: None,
-        // Commands are accepted and never run.
-        capacity: 0,
         queues: BTreeMap::new(),
         lease: Duration::from_secs(30),
         env_allow: vec![],
         retention: Retention::default(),
+        artifacts: None,
         fixtures: false,
     }
 }
