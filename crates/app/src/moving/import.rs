@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
@@ -118,7 +119,7 @@ fn put_file(reader: &mut PackedReader, folder: &Path, name: &str, bytes: u64) ->
 }
 
 fn write_blob(reader: &mut PackedReader, path: &Path) -> std::io::Result<File> {
-    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    let mut file = File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)?;
     loop {
         let bytes = reader.blob()?;
         if bytes.is_empty() {

@@ -121,6 +121,8 @@ pub(crate) async fn finish(inner: &Arc<Inner>, job: &Job, event: &Event) -> bool
         () = tokio::time::sleep(keeping.patience) => {
             let place = keeping.artifacts.location();
             tracing::error!(job.id = %job.id, place, "output is not kept yet: until it can be sent this node alone has it");
+            // Before the end is on record: a daemon that dies in between sends it all the same.
+            note_unsent(inner, job);
             inner.tasks.spawn(send_later(Arc::clone(inner), job.clone()));
             true
         }
@@ -143,12 +145,21 @@ async fn send_all(inner: &Arc<Inner>, job: &Job) {
     }
 }
 
-/// Notes beside the output that it is not kept yet, sends it, and takes the note away.
-async fn send_later(inner: Arc<Inner>, job: Job) {
-    let note = unsent_note(&inner, &job);
-    if let Err(error) = std::fs::write(&note, "") {
+/// Notes beside the output that it is not kept yet.
+fn note_unsent(inner: &Inner, job: &Job) {
+    let note = unsent_note(inner, job);
+    let written = std::fs::write(&note, "").and_then(|()| match note.parent() {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    });
+    if let Err(error) = written {
         tracing::warn!(path = %note.display(), %error, "nothing tells the next daemon that output is not kept yet");
     }
+}
+
+/// Sends output beside which that is noted, and takes the note away.
+async fn send_later(inner: Arc<Inner>, job: Job) {
+    let note = unsent_note(&inner, &job);
     tokio::select! {
         () = send_all(&inner, &job) => {}
         () = inner.closing.cancelled() => return,

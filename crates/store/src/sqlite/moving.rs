@@ -216,6 +216,7 @@ fn bound(name: &str, value: &Value) -> rusqlite::types::Value {
     }
 }
 
+/// Bytes as [`rows`] writes them: `\\x` and two hexadecimal digits for each.
 fn bytes(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.chars().skip(2).filter_map(|digit| Some(digit.to_digit(16)? as u8)).collect();
     let (pairs, _) = digits.as_chunks::<2>();

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+use longshore_testkit::{Dice, random_seed};
 use serde_json::Value;
 
 /// Kills the daemon again and again while jobs run, then audits what it acknowledged.
@@ -68,19 +69,6 @@ struct World {
     stop: AtomicBool,
 }
 
-/// A small repeatable source of numbers (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (value ^ value >> 31) % sides
-    }
-}
-
 fn main() -> Result<()> {
     let options = Options::parse();
     let seed = options.seed.map_or_else(random_seed, Ok)?;
@@ -119,11 +107,11 @@ fn run_rounds(world: &Arc<World>, options: &Options, seed: u64) -> Result<Vec<Ac
     let callers: Vec<_> = (0..options.callers)
         .map(|caller| {
             let (world, accepted) = (Arc::clone(world), Arc::clone(&accepted));
-            let dice = Dice(seed ^ (caller as u64 + 1) << 32);
+            let dice = Dice::new(seed ^ (caller as u64 + 1) << 32);
             std::thread::spawn(move || submit_until_stopped(&world, caller, dice, &accepted))
         })
         .collect();
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let result = (0..options.rounds).try_for_each(|round| {
         pause(20 + dice.roll(400));
         if options.shims > 0 && round % options.shims == options.shims - 1 {
@@ -336,12 +324,6 @@ fn kill(pid: u64) -> Result<()> {
     let status = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status()?;
     ensure!(status.success(), "process {pid} could not be killed");
     Ok(())
-}
-
-fn random_seed() -> Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    Ok(u64::from_le_bytes(bytes))
 }
 
 fn pause(milliseconds: u64) {

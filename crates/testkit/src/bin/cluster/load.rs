@@ -5,9 +5,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use longshore_testkit::Dice;
 use serde_json::Value;
 
-use crate::dice::Dice;
 use crate::node::Node;
 
 /// What a caller asks for, and so what the auditor expects.

@@ -6,7 +6,6 @@
 //! history keeps its rules, and nothing is left over.
 
 mod audit;
-mod dice;
 mod load;
 mod node;
 mod proxy;
@@ -19,9 +18,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Parser;
 use longshore_testkit::postgres::Server;
+use longshore_testkit::{Dice, random_seed};
 use rustix::process::Signal;
 
-use dice::Dice;
 use node::Node;
 
 /// Disturbs nodes and their database again and again while jobs run, then audits what was acknowledged.
@@ -120,12 +119,6 @@ fn disturb(nodes: &[Node], server: &Server, dice: &mut Dice) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn random_seed() -> Result<u64> {
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    Ok(u64::from_le_bytes(bytes))
 }
 
 fn pause(milliseconds: u64) {
