@@ -12,6 +12,7 @@ pub mod job;
 pub mod label;
 pub mod node;
 pub mod poll;
+pub mod position;
 pub mod scope;
 pub mod store;
 pub mod time;
@@ -25,5 +26,6 @@ pub use id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionI
 pub use job::{Job, JobState, Outcome};
 pub use label::{InvalidLabels, Labels};
 pub use node::{NewNode, NodeRecord};
+pub use position::Position;
 pub use scope::{Grant, Scope, Scopes};
 pub use time::{Timestamp, When};

@@ -23,6 +23,7 @@ use crate::job::{
 };
 use crate::label::Labels;
 use crate::node::{NewNode, NodeRecord};
+use crate::position::Position;
 use crate::time::{Timestamp, When};
 
 pub use artifacts::{ArtifactRecords, Keep};
@@ -395,7 +396,7 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
     async fn live_jobs(&self) -> Result<Vec<Job>, StoreError>;
 
     /// How many ready jobs of its queue that require the same labels come before this one.
-    async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError>;
+    async fn position(&self, id: JobId) -> Result<Option<Position>, StoreError>;
 
     /// Up to `limit` events after `after`, oldest first; of one job only if `job` is given.
     async fn events(&self, after: EventSeq, job: Option<JobId>, limit: usize) -> Result<Vec<EventRecord>, StoreError>;

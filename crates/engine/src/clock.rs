@@ -59,17 +59,26 @@ fn system_now() -> Timestamp {
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// A new secret for an attempt.
-pub fn new_nonce() -> Nonce {
-    Nonce::new(random())
+/// New secrets for so many attempts.
+///
+/// # Panics
+/// As [`random`].
+pub fn new_nonces(count: usize) -> Vec<Nonce> {
+    let mut bytes = vec![[0; 16]; count];
+    fill(bytes.as_flattened_mut());
+    bytes.into_iter().map(|bytes| Nonce::new(u128::from_le_bytes(bytes))).collect()
 }
 
-/// 128 bits from the operating system.
+/// 128 bits that nobody can guess.
 ///
 /// # Panics
 /// If the operating system has no randomness to give, which no supported system does after boot.
 pub fn random() -> u128 {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+    fill(&mut bytes);
     u128::from_le_bytes(bytes)
+}
+
+fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system gives random numbers");
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::clock::{Clock, new_nonce};
+use crate::clock::{Clock, new_nonces};
 use crate::disowned::Disowned;
 use crate::hub::Hub;
 use crate::peers::Peers;
@@ -147,7 +147,7 @@ impl Inner {
             labels: self.settings.node.labels.clone(),
             boot: self.settings.node.boot.clone(),
             lease: self.settings.lease,
-            nonces: (0..count).map(|_| new_nonce()).collect(),
+            nonces: new_nonces(count),
         }
     }
 

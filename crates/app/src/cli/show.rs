@@ -1,7 +1,7 @@
 //! `longshore show`: everything about one job.
 
 use clap::Parser;
-use longshore_domain::Timestamp;
+use longshore_domain::{Position, Timestamp};
 use longshore_engine::Clock;
 
 use super::term::{self, Stream};
@@ -50,7 +50,7 @@ fn standing(job: &JobBody) -> Vec<Line> {
         ("name", job.name.as_deref().map(term::harmless)),
         ("outcome", job.outcome.as_ref().and_then(|outcome| outcome.message.as_deref()).map(term::harmless)),
         ("cause", job.outcome.as_ref().and_then(|outcome| outcome.cause.clone())),
-        ("position", job.position.map(|position| format!("{position} before it in queue {}", job.queue))),
+        ("position", job.position.map(|jobs| format!("{} before it in queue {}", Position::behind(jobs), job.queue))),
         (
             "progress",
             job.progress.as_ref().map(|found| format!("{:.0}% {}", found.percent, term::harmless(&found.text))),

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use longshore_domain::Position;
 
 use super::CliError;
 use super::term::{self, Stream};
@@ -116,7 +117,7 @@ fn percentage() -> ProgressStyle {
 fn describe(job: &JobBody) -> String {
     let mut parts = vec![format!("job {} {}", job.number, job.state)];
     if let Some(position) = job.position {
-        parts.push(format!("{position} before it"));
+        parts.push(format!("{} before it", Position::behind(position)));
     }
     if let (Some(estimate), Some(remaining)) = (&job.estimate, job.remaining_ms) {
         let (low, high) = (about_length(estimate.low_ms), about_length(estimate.high_ms));

@@ -6,7 +6,7 @@ use longshore_domain::estimate::Estimate;
 use longshore_domain::fault::Fault;
 use longshore_domain::job::{JobSpec, StateName};
 use longshore_domain::poll::poll_hint;
-use longshore_domain::{AttemptNumber, Job, Timestamp};
+use longshore_domain::{AttemptNumber, Job, Position, Timestamp};
 
 use crate::Engine;
 use crate::engine::Caller;
@@ -33,7 +33,7 @@ pub struct JobView {
     /// How long it has printed nothing; only while it runs on this node.
     pub silent_for: Option<Duration>,
     /// Ready jobs before it in its queue; only while it is queued.
-    pub position: Option<u64>,
+    pub position: Option<Position>,
     /// When to ask again; zero once it is finished.
     pub poll_after: Duration,
 }

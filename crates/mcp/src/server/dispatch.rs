@@ -236,7 +236,8 @@ impl Server {
         let guard = self.inflight().enter(call.connection.origin().scope.as_ref(), &call.id);
         let (server, id, era) = (self.clone(), call.id.clone(), call.era);
         let span = tracing::debug_span!("mcp request", id = id.as_json());
-        let work = isolated(work(call).instrument(span));
+        // On the heap at once: moving it from future to future would take longer than many a call.
+        let work = isolated(work(call).instrument(span).boxed());
         Begun::Pending(Box::pin(async move {
             tokio::select! {
                 biased;

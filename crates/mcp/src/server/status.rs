@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_domain::estimate::Estimate;
 use longshore_domain::job::{FailReason, OutcomeStatus, StateName};
 use longshore_domain::time::format_length;
-use longshore_domain::{Job, JobId, Outcome, Timestamp};
+use longshore_domain::{Job, JobId, Outcome, Position, Timestamp};
 use longshore_engine::ops::JobView;
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ pub(super) struct JobStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     percent: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    position: Option<u64>,
+    position: Option<Position>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     existing: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use longshore_domain::id::AttemptNumber;
 use longshore_domain::job::{Event, JobState, Lease, StateName};
 use longshore_domain::label::Labels;
+use longshore_domain::position::Position;
 use longshore_domain::store::{Claim, JobFilter, NewJob, Queue, StoreError};
 
 use super::nodes::new_node;
@@ -181,22 +182,24 @@ pub async fn a_position_counts_those_who_come_before(place: &dyn Place) {
     let first = scene.accept(NewJob { priority: 1, ..scene.job() }).await;
     scene.accept(NewJob { priority: 9, queue: queue("other"), ..scene.job() }).await;
     for (id, expected) in [(first.id, 0), (jobs[0].id, 1), (jobs[1].id, 2), (jobs[2].id, 3)] {
-        assert_eq!(scene.store.position(id).await.expect("read"), Some(expected));
+        assert_eq!(scene.store.position(id).await.expect("read"), Some(Position::behind(expected)));
     }
     scene.happen(jobs[1].id, cancel()).await;
-    assert_eq!(scene.store.position(jobs[2].id).await.expect("read"), Some(2));
+    assert_eq!(scene.store.position(jobs[2].id).await.expect("read"), Some(Position::behind(2)));
     assert_eq!(scene.store.position(jobs[1].id).await.expect("read"), None);
 }
 
-pub async fn a_position_is_exact_however_far_behind(place: &dyn Place) {
-    const LINE: u64 = 1_100;
+pub async fn a_position_is_counted_to_a_hundred(place: &dyn Place) {
+    const LINE: u64 = 205;
     let scene = Scene::new(place).await;
     let jobs = scene.accept_many(LINE as usize).await;
-    for before in [0, 1, 998, 999, 1_000, 1_001, LINE - 1] {
-        assert_eq!(scene.store.position(jobs[before as usize].id).await.expect("read"), Some(before));
+    for before in [0, 1, 98, 99, 100, 101, LINE - 1] {
+        let found = scene.store.position(jobs[before as usize].id).await.expect("read").expect("queued");
+        assert_eq!(found.jobs(), before.min(100));
     }
     scene.accept(NewJob { priority: 1, ..scene.job() }).await;
-    assert_eq!(scene.store.position(jobs[999].id).await.expect("read"), Some(1_000));
+    let found = scene.store.position(jobs[98].id).await.expect("read").expect("queued");
+    assert_eq!(found.jobs(), 99);
 }
 
 pub async fn a_job_given_back_takes_its_old_place_with_a_new_number(place: &dyn Place) {
@@ -274,7 +277,7 @@ pub async fn what_a_job_requires_the_holder_must_have(place: &dyn Place) {
     };
     let positions = [(gpu, 0), (both, 0), (nothing, 0), (later, 1)];
     for (id, position) in positions {
-        assert_eq!(scene.store.position(id).await.expect("read"), Some(position));
+        assert_eq!(scene.store.position(id).await.expect("read"), Some(Position::behind(position)));
     }
     let queued = JobFilter { states: vec![StateName::Queued], ..JobFilter::default() };
     assert_eq!(scene.store.jobs(queued, 9).await.expect("read").len(), 4);

@@ -54,7 +54,7 @@ macro_rules! conformance {
             claims::concurrent_claims_take_each_job_once,
             claims::a_long_line_keeps_its_order_while_others_join_and_leave,
             claims::a_position_counts_those_who_come_before,
-            claims::a_position_is_exact_however_far_behind,
+            claims::a_position_is_counted_to_a_hundred,
             claims::a_job_given_back_takes_its_old_place_with_a_new_number,
             claims::a_job_that_leaves_the_line_with_a_claim_does_not_stand_in_its_way,
             claims::a_report_with_room_claims_even_when_it_is_refused,

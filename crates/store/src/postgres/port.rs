@@ -8,6 +8,7 @@ use futures_util::FutureExt;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
+use longshore_domain::position::Position;
 use longshore_domain::store::{
     Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, QuestionFilter,
     Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
@@ -168,7 +169,7 @@ impl Store for PostgresStore {
         self.doors()?.pool.read("list live jobs", |session| queries::live_jobs(session).boxed()).await
     }
 
-    async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError> {
+    async fn position(&self, id: JobId) -> Result<Option<Position>, StoreError> {
         self.doors()?.pool.read("read a position", |session| queries::position(session, id).boxed()).await
     }
 

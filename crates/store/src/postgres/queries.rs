@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
+use longshore_domain::position::Position;
 use longshore_domain::store::{Counts, Queue, StoreFacts};
 use longshore_domain::time::Timestamp;
 
@@ -17,10 +18,10 @@ use super::turn::select_jobs;
 use crate::columns;
 
 pub(crate) const POSITION: &str = "SELECT \
-     (SELECT count(*) FROM standing AS above WHERE above.phase = s.phase AND above.queue = s.queue \
-     AND above.priority > s.priority) \
-     + (SELECT count(*) FROM standing AS other WHERE other.phase = s.phase AND other.queue = s.queue \
-     AND other.priority = s.priority AND other.job < s.job) \
+     (SELECT count(*) FROM (SELECT 1 FROM standing AS above WHERE above.phase = s.phase AND above.queue = s.queue \
+     AND above.priority > s.priority LIMIT $2) AS higher) \
+     + (SELECT count(*) FROM (SELECT 1 FROM standing AS other WHERE other.phase = s.phase AND other.queue = s.queue \
+     AND other.priority = s.priority AND other.job < s.job LIMIT $2) AS earlier) \
      FROM job AS j JOIN standing AS s ON s.job = j.number WHERE j.id = $1 AND s.state = 'queued'";
 const COUNTS: &str = "SELECT state, count(*) FROM standing WHERE phase IS NOT NULL GROUP BY state \
      UNION ALL SELECT 'finished', count(*) FROM standing WHERE phase IS NULL";
@@ -51,9 +52,9 @@ pub(super) async fn live_jobs(session: &Session) -> Attempted<Vec<Job>> {
     rows::jobs(&session.query(&sql, &[]).await?)
 }
 
-pub(super) async fn position(session: &Session, id: JobId) -> Attempted<Option<u64>> {
-    let rows = session.query(POSITION, &[&id.to_string()]).await?;
-    rows.first().map(|row| rows::get::<i64>(row, 0).map(|before| before as u64)).transpose()
+pub(super) async fn position(session: &Session, id: JobId) -> Attempted<Option<Position>> {
+    let rows = session.query(POSITION, &[&id.to_string(), &(Position::COUNTED as i64)]).await?;
+    rows.first().map(|row| rows::get::<i64>(row, 0).map(|jobs| Position::behind(jobs as u64))).transpose()
 }
 
 /// At most `$2` jobs whose leases have run out. Those that somebody holds a lease on are few, and sorted.

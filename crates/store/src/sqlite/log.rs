@@ -73,6 +73,12 @@ impl Log {
         });
     }
 
+    /// The number of the last commit, if the disk has all: what is read now holds until the next one begins.
+    pub(super) fn at_rest(&self) -> Option<u64> {
+        let begun = self.begun.load(Ordering::SeqCst);
+        (*self.settled.borrow() >= begun).then_some(begun)
+    }
+
     /// Lets everybody go on who waits: the writer has ended.
     pub(super) fn give_up(&self) {
         self.settle(u64::MAX);
@@ -110,12 +116,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = Log::open(&folder.path().join("jobs.db"), Durability::Normal).unwrap();
         assert!(!waits(&log));
+        assert_eq!(log.at_rest(), Some(0));
         let (first, second) = (log.begin(), log.begin());
         assert!(waits(&log));
         log.settle(first);
         assert!(waits(&log));
+        assert_eq!(log.at_rest(), None);
         log.settle(second);
         assert!(!waits(&log));
+        assert_eq!(log.at_rest(), Some(second));
         log.settle(first);
         assert!(!waits(&log));
         log.begin();

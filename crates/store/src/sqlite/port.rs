@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
+use longshore_domain::position::Position;
 use longshore_domain::store::{
     Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, QuestionFilter,
     Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
@@ -117,7 +118,8 @@ impl Store for SqliteStore {
     }
 
     async fn job(&self, id: JobId) -> Result<Option<Job>, StoreError> {
-        self.doors()?.readers.row("read a job", |connection| desk::read_by_id(connection, id)).await
+        let read = |connection: &rusqlite::Connection, id: &JobId| desk::read_by_id(connection, *id);
+        self.doors()?.readers.shelved(|shelves| &shelves.jobs, id, "read a job", read).await
     }
 
     async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError> {
@@ -144,17 +146,9 @@ impl Store for SqliteStore {
         self.doors()?.readers.call("list live jobs", |connection| queries::live_jobs(connection)).await
     }
 
-    async fn position(&self, id: JobId) -> Result<Option<u64>, StoreError> {
-        const OPERATION: &str = "read a position";
-        // Counted in some ten microseconds.
-        const NEAR: u64 = 1000;
-        let readers = &self.doors()?.readers;
-        match readers.row(OPERATION, |connection| queries::position(connection, id, Some(NEAR))).await? {
-            Some(before) if before >= NEAR => {
-                readers.call(OPERATION, move |connection| queries::position(connection, id, None)).await
-            }
-            near => Ok(near),
-        }
+    async fn position(&self, id: JobId) -> Result<Option<Position>, StoreError> {
+        let read = |connection: &rusqlite::Connection, id: &JobId| queries::position(connection, *id);
+        self.doors()?.readers.shelved(|shelves| &shelves.positions, id, "read a position", read).await
     }
 
     async fn events(&self, after: EventSeq, job: Option<JobId>, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
@@ -167,7 +161,8 @@ impl Store for SqliteStore {
     }
 
     async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError> {
-        self.doors()?.readers.row("read samples", |connection| queries::samples(connection, likeness)).await
+        let read = |connection: &rusqlite::Connection, likeness: &u64| queries::samples(connection, *likeness);
+        self.doors()?.readers.shelved(|shelves| &shelves.samples, likeness, "read samples", read).await
     }
 
     async fn counts(&self) -> Result<Counts, StoreError> {

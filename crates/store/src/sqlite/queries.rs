@@ -2,6 +2,7 @@
 
 use longshore_domain::id::{EventSeq, JobId};
 use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
+use longshore_domain::position::Position;
 use longshore_domain::store::{Counts, Queue};
 use longshore_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -67,11 +68,10 @@ pub(super) fn next_expiry(connection: &Connection) -> rusqlite::Result<Option<Ti
 }
 
 /// Exact as long as it is less than `most`.
-pub(super) fn position(connection: &Connection, id: JobId, most: Option<u64>) -> rusqlite::Result<Option<u64>> {
-    let count = |row: &Row<'_>| Ok(row.get::<_, i64>(0)? as u64);
-    // A negative limit is none.
-    let limit = most.map_or(-1, |most| most as i64);
-    connection.prepare_cached(POSITION_SQL)?.query_row(params![id.to_string(), limit], count).optional()
+pub(super) fn position(connection: &Connection, id: JobId) -> rusqlite::Result<Option<Position>> {
+    let position = |row: &Row<'_>| Ok(Position::behind(row.get::<_, i64>(0)? as u64));
+    let most = Position::COUNTED as i64;
+    connection.prepare_cached(POSITION_SQL)?.query_row(params![id.to_string(), most], position).optional()
 }
 
 pub(super) fn next_due(connection: &Connection) -> rusqlite::Result<Option<Timestamp>> {

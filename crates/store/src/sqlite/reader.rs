@@ -1,14 +1,19 @@
 //! Reading beside the writer: rows by their key on the spot, everything longer on threads of its own.
 
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
+use longshore_domain::position::Position;
 use longshore_domain::store::StoreError;
+use longshore_domain::{Job, JobId};
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::errors::failed;
 use super::log::Log;
+use super::shelf::Shelf;
 
 type Read = Box<dyn FnOnce(&mut Connection) + Send>;
 type Waiting = Arc<Mutex<mpsc::Receiver<Read>>>;
@@ -22,6 +27,15 @@ pub(super) struct Readers {
     /// For rows by their key.
     rows: Arc<[Mutex<Connection>]>,
     log: Arc<Log>,
+    shelves: Arc<Shelves>,
+}
+
+/// What polls read again and again.
+#[derive(Default)]
+pub(super) struct Shelves {
+    pub(super) jobs: Shelf<JobId, Option<Job>>,
+    pub(super) positions: Shelf<JobId, Option<Position>>,
+    pub(super) samples: Shelf<u64, Vec<Duration>>,
 }
 
 impl Readers {
@@ -41,7 +55,7 @@ impl Readers {
         });
         let threads = threads.collect::<std::io::Result<_>>()?;
         let rows = rows.into_iter().map(Mutex::new).collect();
-        Ok((Self { reads, free, rows, log }, threads))
+        Ok((Self { reads, free, rows, log, shelves: Arc::default() }, threads))
     }
 
     /// Reads one row by its key on the caller's own thread: some microseconds, less than handing it to another would
@@ -57,6 +71,29 @@ impl Readers {
         let found = self.look(operation, query);
         self.log.caught_up().await;
         found
+    }
+
+    /// [`Readers::row`] for what is often read again: while nothing is committed, `shelf` has it.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub(super) async fn shelved<K: Eq + Hash, V: Clone>(
+        &self,
+        shelf: impl FnOnce(&Shelves) -> &Shelf<K, V>,
+        key: K,
+        operation: &'static str,
+        query: impl FnOnce(&Connection, &K) -> rusqlite::Result<V>,
+    ) -> Result<V, StoreError> {
+        let shelf = shelf(&self.shelves);
+        let at_rest = self.log.at_rest();
+        if let Some(kept) = at_rest.and_then(|commit| shelf.get(commit, &key)) {
+            return Ok(kept);
+        }
+        let found = self.row(operation, |connection| query(connection, &key)).await?;
+        if let Some(commit) = at_rest {
+            shelf.put(commit, key, found.clone());
+        }
+        Ok(found)
     }
 
     fn look<T>(

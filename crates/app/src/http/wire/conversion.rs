@@ -6,7 +6,7 @@ use longshore_domain::job::{
     AttemptReport, CommandSpec, EventRecord, FixtureSpec, Job, JobSpec, LeftoverProcess, OutcomeStatus, OutputFacts,
     OutputMode, ResourceUse,
 };
-use longshore_domain::{Principal, PrincipalClass, Timestamp};
+use longshore_domain::{Position, Principal, PrincipalClass, Timestamp};
 use longshore_engine::ops::JobView;
 
 use super::answers::EventBody;
@@ -46,7 +46,7 @@ impl From<JobView> for JobBody {
             progress: view.progress.map(|progress| ProgressBody { percent: progress.percent, text: progress.text }),
             output_bytes: view.output_bytes,
             silent_ms: view.silent_for.map(millis),
-            position: view.position,
+            position: view.position.map(Position::jobs),
             poll_after_ms: millis(view.poll_after),
             report: job.outcome().and_then(|outcome| outcome.report.as_ref()).map(ReportBody::from),
             pinned: job.pinned,

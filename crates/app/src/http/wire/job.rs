@@ -57,7 +57,7 @@ pub(crate) struct JobBody {
     pub(crate) output_bytes: u64,
     /// How long it has printed nothing, while it runs.
     pub(crate) silent_ms: Option<u64>,
-    /// Ready jobs before it, while it is queued.
+    /// Ready jobs before it, while it is queued; 100 = that many or more.
     pub(crate) position: Option<u64>,
     /// When to ask again; 0 = it is finished.
     pub(crate) poll_after_ms: u64,

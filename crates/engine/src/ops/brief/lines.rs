@@ -36,9 +36,9 @@ pub(super) fn unfinished(view: &JobView, questions: &[Question]) -> BriefLine {
     let standing = match &view.job.state {
         JobState::Held { .. } | JobState::Asking { .. } => return asking(&view.job, questions),
         JobState::Waiting { until, after_left } => waiting(*after_left, until.map(|until| until.to_string())),
-        JobState::Queued => match view.position.unwrap_or(0) {
-            0 => "is next in its queue".to_owned(),
-            before => format!("is queued, {before} before it"),
+        JobState::Queued => match view.position.filter(|position| position.jobs() > 0) {
+            None => "is next in its queue".to_owned(),
+            Some(position) => format!("is queued, {position} before it"),
         },
         _ => running(view),
     };

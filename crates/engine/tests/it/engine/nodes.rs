@@ -239,7 +239,7 @@ async fn a_claim_that_its_node_never_heard_of_is_given_back() {
     unaware.engine.close(LIMIT).await;
     let job = other.submit(shell("exit 7")).await;
     let (store, now) = (third.engine.store(), third.engine.clock().now());
-    let nonces = vec![longshore_engine::clock::new_nonce()];
+    let nonces = longshore_engine::clock::new_nonces(1);
     let (holder, labels) = (third.settings.node.id, third.settings.node.labels.clone());
     let claim = Claim { holder, labels, boot: "this boot".into(), lease: LEASE, nonces };
     assert_eq!(store.claim(claim, now).await.unwrap()[0].job.id, job.id);

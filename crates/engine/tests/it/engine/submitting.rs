@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use longshore_domain::FaultCode;
 use longshore_domain::job::{FailReason, OutcomeStatus, RetryPolicy, StateName};
+use longshore_domain::{FaultCode, Position};
 use longshore_engine::ops::Submit;
 
 use super::kit::{Kit, code, owner, shell};
@@ -145,7 +145,7 @@ async fn a_narrow_queue_runs_one_job_at_a_time_by_priority() {
     let low = kit.submit(narrow("true".into(), 0)).await;
     let high = kit.submit(narrow("true".into(), 5)).await;
     let view = kit.engine.show(&owner(), &low.id.to_string()).await.unwrap();
-    assert_eq!((view.job.state.name(), view.position), (StateName::Queued, Some(1)));
+    assert_eq!((view.job.state.name(), view.position), (StateName::Queued, Some(Position::behind(1))));
     gate.open().await;
     let (first, low, high) = (kit.ended(&first).await, kit.ended(&low).await, kit.ended(&high).await);
     assert!(first.finished_at() <= high.started_at && high.finished_at() <= low.started_at);

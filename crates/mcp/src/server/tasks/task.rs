@@ -187,7 +187,7 @@ fn message(view: &JobView, waits_for: Option<&str>) -> String {
     if let Some(percent) = percent(view) {
         text += &format!(", {percent}% done");
     }
-    if let Some(position) = view.position.filter(|&position| position > 0) {
+    if let Some(position) = view.position.filter(|position| position.jobs() > 0) {
         text += &format!(", {position} before it in the queue");
     }
     if let Some(estimate) = view.estimate.filter(|_| view.job.state.name() == StateName::Running) {

@@ -2,7 +2,7 @@ use longshore_domain::job::{
     AttemptReport, FailReason, JobKind, JobState, Lease, OutcomeStatus, QueueName, ReportedEnd, RetryPolicy, StateName,
     StopReason,
 };
-use longshore_domain::{AttemptNumber, JobNumber, NodeId, Nonce, Outcome, Principal, QuestionId};
+use longshore_domain::{AttemptNumber, JobNumber, NodeId, Nonce, Outcome, Position, Principal, QuestionId};
 
 use super::super::view::{self, Ending};
 use super::*;
@@ -160,7 +160,7 @@ fn view(job: Job, seconds: u64) -> JobView {
         progress: None,
         output_bytes: 0,
         silent_for: None,
-        position: Some(3),
+        position: Some(Position::behind(3)),
         poll_after: Duration::from_secs(5),
     }
 }

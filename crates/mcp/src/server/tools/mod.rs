@@ -11,6 +11,7 @@ mod slow;
 
 use std::borrow::Cow;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use longshore_domain::{Fault, FaultCode, Job, JobId, Scope};
 use serde::{Deserialize, Serialize};
@@ -219,7 +220,7 @@ pub(super) async fn call(call: Call, chosen: Chosen) -> Result<ResultBody, RpcEr
                 };
                 answered.await.unwrap_or_else(|fault| failed(&fault, name)).into_result(era)
             }
-            Work::Slow(start) => slow::answer(&call, name, start, chosen.arguments).await,
+            Work::Slow(start) => slow::answer(&call, name, start, chosen.arguments).boxed().await,
         }
     };
     isolated(work).await.unwrap_or_else(|fault| failed(&fault, name).into_result(era))
@@ -230,7 +231,7 @@ pub(super) async fn call(call: Call, chosen: Chosen) -> Result<ResultBody, RpcEr
 /// # Errors
 /// None in practice.
 pub(super) async fn result_of(call: &Call, job: Job) -> Result<ResultBody, RpcError> {
-    slow::result(call, "run", job, false).await
+    slow::result(call, "run", job, false).boxed().await
 }
 
 /// Answers a call of a slow tool whose stream was lost, as it would have been there: by the job that it has begun.

@@ -9,6 +9,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use longshore_domain::{Fault, Job, JobId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,7 @@ pub(super) async fn answer_by(
     let as_task = tasks::legacy::wanted(call)?;
     let resumed = leg_of(call)?;
     let attached = match resumed {
-        Some(leg) => again(call, leg).await,
+        Some(leg) => again(call, leg).boxed().await,
         None => begun(call, begin).await,
     };
     match attached {
@@ -93,7 +94,7 @@ pub(super) async fn answer_by(
         Err(fault) if as_task => Err(tasks::refused(&fault)),
         Ok(attached) => {
             call.sink.waits_for(attached.job.id);
-            by_patience(call, tool, attached).await
+            by_patience(call, tool, attached).boxed().await
         }
         Err(fault) => super::failed(&fault, tool).into_result(call.era),
     }

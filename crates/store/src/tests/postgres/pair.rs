@@ -9,6 +9,7 @@ use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
+use longshore_domain::position::Position;
 use longshore_domain::store::{
     ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, Keep, NewDocument, NewJob,
     Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
@@ -160,7 +161,7 @@ impl Store for Turns {
         self.node().live_jobs().await
     }
 
-    async fn position(&self, id: JobId) -> Answer<Option<u64>> {
+    async fn position(&self, id: JobId) -> Answer<Option<Position>> {
         self.node().position(id).await
     }
 

@@ -69,7 +69,7 @@ async fn hot_queries_use_their_indexes() {
     check(&client, &queries::next_expiry_sql(), "NULL", &["standing_open"]).await;
     check(&client, &queries::next_deadline_sql(), "NULL", &["question_deadline", "Limit"]).await;
     check(&client, &questions::overdue_sql(), "5, 1", &["question_deadline"]).await;
-    check(&client, queries::POSITION, "'j29500'", &["standing_open", "job_id_key"]).await;
+    check(&client, queries::POSITION, "'j29500', 100", &["standing_open", "job_id_key"]).await;
     check(&client, &queries::events_sql(true), "5, 10, 'j7'", &["event_job", "job_id_key"]).await;
     check(&client, &queries::events_sql(false), "59000, 10", &["event_pkey"]).await;
     for with_output in [false, true] {
