@@ -35,6 +35,7 @@ mod submit;
 mod tls;
 mod tries;
 mod turn;
+mod way;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
