@@ -1,7 +1,7 @@
 //! One connection: how it is made and set up, and how statements are sent over it, many at once.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{join_all, poll_fn};
@@ -19,8 +19,9 @@ use super::way::{Doubt, Line, Way};
 const STATEMENT_MAX: &str = "60s";
 /// No statement of ours waits longer for somebody else's transaction.
 const LOCK_MAX: &str = "10s";
-/// A transaction whose node has fallen silent in its middle is undone by the server, so that others get its locks.
-const SILENCE_MAX: &str = "10s";
+/// A transaction whose node has fallen silent in its middle is undone by the server, so that others get its locks: sooner
+/// than they give up waiting for them.
+const SILENCE_MAX: &str = "5s";
 /// The server gives up connections whose other end is gone, as this end does: whoever waits in the middle of sending holds
 /// locks. Where the connection has no network under it this says nothing.
 const NETWORK: &str = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3; \
@@ -62,6 +63,8 @@ pub(super) struct Session {
     statements: Mutex<HashMap<String, Statement>>,
     /// A transaction is open, or may be.
     open: AtomicBool,
+    /// Requests whose answers have not come, also if nobody waits for them any more.
+    unanswered: AtomicUsize,
 }
 
 impl Connector {
@@ -120,7 +123,14 @@ impl Connector {
         );
         let answers = self.way.in_time(client.simple_query(&setup)).await.inspect_err(|_| line.abort())?;
         let doubt = Doubt::of(Arc::clone(&self.way), process(&answers)?);
-        Ok(Session { client, line, doubt, statements: Mutex::default(), open: AtomicBool::new(false) })
+        Ok(Session {
+            client,
+            line,
+            doubt,
+            statements: Mutex::default(),
+            open: AtomicBool::new(false),
+            unanswered: AtomicUsize::new(0),
+        })
     }
 }
 
@@ -146,15 +156,13 @@ async fn hear(mut line: Line, heard: mpsc::Sender<()>, own: String) {
 }
 
 impl Session {
-    /// Waits for what the server says, as long as it is at work on it. A connection that turns out to be dead is not
-    /// used again.
+    /// Waits for what the server says, as long as it is at work on it. A connection whose answer does not come, or is not
+    /// waited for until it does, is not used again: it may be dead.
     async fn answered<T>(&self, answer: impl Future<Output = T>) -> Attempted<T> {
-        let answered = self.doubt.answered(answer).await;
-        if answered.is_err() {
-            self.mark_open();
-            self.line.abort();
-        }
-        answered
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+        let answered = self.doubt.answered(answer).await.inspect_err(|_| self.line.abort())?;
+        self.unanswered.fetch_sub(1, Ordering::Relaxed);
+        Ok(answered)
     }
 
     /// Has the server look every row up by its index, whatever its statistics say of a table that was empty a moment
@@ -165,7 +173,7 @@ impl Session {
 
     /// Whether it can be used for something new.
     pub(super) fn is_fit(&self) -> bool {
-        !self.client.is_closed() && !self.open.load(Ordering::Relaxed)
+        !self.client.is_closed() && !self.open.load(Ordering::Relaxed) && self.unanswered.load(Ordering::Relaxed) == 0
     }
 
     /// Notes that a transaction is open from now on, until [`Self::mark_shut`]: a session that is given up in between is

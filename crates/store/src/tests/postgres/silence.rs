@@ -46,6 +46,23 @@ async fn a_connection_that_is_dead_without_a_sign_is_given_up() {
     scene.store.changed(seen).await.unwrap();
 }
 
+/// Whoever only ever asks for a moment must not come upon the dead connection again and again.
+#[tokio::test]
+async fn a_dead_connection_that_nobody_waited_for_is_not_used_again() {
+    let schema = Schema::new();
+    let proxy = Proxy::before(schema.server).await;
+    let scene = Scene::over(schema.open_at(&[proxy.folder()]).await);
+    let job = scene.accept(scene.job()).await;
+    scene.read(job.id).await;
+    let connections = proxy.connections();
+    proxy.swallow();
+    let moment = tokio::time::timeout(Duration::from_millis(100), scene.store.job(job.id));
+    assert!(moment.await.is_err(), "the connection is dead");
+    assert_eq!(proxy.connections(), connections);
+    scene.store.job(job.id).await.unwrap();
+    assert_eq!(proxy.connections(), connections + 1, "another one is used at once");
+}
+
 #[tokio::test]
 async fn an_answer_that_vanished_after_the_commit_is_found_again() {
     let schema = Schema::new();
