@@ -71,6 +71,21 @@ fn crates_depend_in_one_direction() {
     assert_eq!(found, allowed);
 }
 
+/// A fault that is planted on purpose is in no build that does not ask for it by name.
+#[test]
+fn what_is_planted_is_never_on_by_default() {
+    let crates = std::fs::read_dir(root().join("crates")).expect("a folder of crates").flatten();
+    let mut found = 0;
+    for manifest in crates.map(|entry| entry.path().join("Cargo.toml")) {
+        let text = std::fs::read_to_string(&manifest).expect("a manifest");
+        for line in text.lines().filter(|line| line.contains("unfenced")) {
+            assert!(line.starts_with("unfenced = ["), "{line}");
+            found += 1;
+        }
+    }
+    assert_eq!(found, 2, "the store has it, and the program passes it on");
+}
+
 #[test]
 fn what_must_not_be_where() {
     let rules: &[(&str, &[&str])] = &[

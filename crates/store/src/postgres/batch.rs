@@ -105,6 +105,8 @@ fn decide<'d>(
 
 fn record(desk: &mut Desk<'_>, id: JobId, event: &Event, now: Timestamp) -> Attempted<Result<Change, StoreError>> {
     let Some(number) = desk.number(id) else { return Ok(Err(StoreError::JobNotFound(id))) };
+    #[cfg(feature = "unfenced")]
+    super::unfenced::believe(desk, number, event, now)?;
     Ok(desk.change(number, event.clone(), now)?.map_err(StoreError::Refused))
 }
 

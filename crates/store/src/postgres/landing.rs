@@ -257,8 +257,10 @@ enum Seen {
 const STATUS: &str = "SELECT pg_xact_status($1::text::xid8)";
 /// What the server says of an id that it has not given yet: a crash took the one that we had.
 const NOT_GIVEN: &str = "22023";
-/// Ends a transaction whose connection is gone without the server having noticed; only ours has this id.
-const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid";
+/// Ends a transaction whose connection is gone without the server having noticed; only ours has this id. One that waits
+/// for a standby would be seen as committed by that, though the standby does not have it.
+const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid \
+     AND wait_event IS DISTINCT FROM 'SyncRep'";
 /// The lines of transaction `$6`. After a crash another one may have been given its id, but not with the same lines.
 const FIND_LINES: &str = "SELECT min(e.seq) - 1, count(DISTINCT e.seq) \
      FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[]) AS n(job, at, kind, state, attempt) \

@@ -35,6 +35,9 @@ mod submit;
 mod tls;
 mod tries;
 mod turn;
+#[cfg(feature = "unfenced")]
+mod unfenced;
+mod way;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,6 +91,8 @@ impl PostgresStore {
     /// The same by another clock.
     pub(crate) async fn open_by(clock: Clock, options: PostgresOptions) -> Result<Self, StoreError> {
         const OPERATION: &str = "open the database";
+        #[cfg(feature = "unfenced")]
+        unfenced::guard().map_err(|trouble| failed(OPERATION, trouble))?;
         let connector = connector(&options).map_err(|trouble| failed(OPERATION, trouble))?;
         let mut tries = Tries::new(options.patience);
         let (session, tag) = loop {

@@ -62,7 +62,7 @@ impl Pool {
             };
             match answer {
                 Ok(answer) => return Ok(answer),
-                Err(trouble) => tries.again(trouble).await.map_err(|trouble| failed(operation, trouble))?,
+                Err(trouble) => self.again(&mut tries, operation, trouble).await?,
             }
         }
     }
@@ -85,8 +85,16 @@ impl Pool {
                 },
                 Err(trouble) => trouble,
             };
-            tries.again(trouble).await.map_err(|trouble| failed(operation, trouble))?;
+            self.again(&mut tries, operation, trouble).await?;
         }
+    }
+
+    /// Waits until it may be tried again. What broke one connection may have broken those that nobody has used since.
+    async fn again(&self, tries: &mut Tries, operation: &'static str, trouble: Trouble) -> Result<(), StoreError> {
+        if trouble.is_loss() {
+            lock(&self.idle).clear();
+        }
+        tries.again(trouble).await.map_err(|trouble| failed(operation, trouble))
     }
 
     async fn turn<T>(

@@ -7,6 +7,7 @@ mod nodes;
 mod pair;
 mod plans;
 mod proxy;
+mod silence;
 mod suite;
 mod tls;
 

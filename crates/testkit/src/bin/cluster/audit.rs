@@ -5,106 +5,181 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use longshore_domain::job::EventRecord;
-use longshore_domain::store::Store;
-use longshore_domain::{EventSeq, JobId};
-use longshore_store::{PostgresOptions, PostgresStore};
+use longshore_domain::job::{FailReason, Outcome, OutcomeStatus};
+use longshore_domain::{Job, JobId};
 use longshore_testkit::history::breaches;
 use serde_json::Value;
 
-use crate::load::Accepted;
+use crate::http::Lines;
+use crate::load::{Accepted, MARK};
 use crate::node::Node;
+use crate::orders;
+use crate::plan::Plan;
+use crate::record::Record;
+use crate::watch::Seen;
 
-/// Longest wait for the last jobs, and for what they leave behind.
+/// Longest wait for what jobs leave behind.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
+/// Of so many jobs one is looked at through the command line too.
+const COMMANDS_EVERY: usize = 250;
+/// Threads that look at jobs.
+const AUDITORS: usize = 4;
+/// A connection may have been shut by the node since it was last used.
+const ASKED_MAX: usize = 3;
 
-/// A variable that every process of this test's jobs inherits.
-pub(crate) fn mark(marks: &Path) -> String {
-    format!("CLUSTER_TEST={}", marks.display())
+/// What was found.
+#[derive(Default)]
+pub(crate) struct Findings {
+    /// How the accepted jobs ended, and how many each way.
+    pub(crate) endings: BTreeMap<String, usize>,
+    /// Ways in which the history or an outcome is not as the rules of leases allow.
+    pub(crate) breaches: Vec<String>,
+    /// Everything else that was promised and is not so.
+    pub(crate) faults: Vec<String>,
 }
 
-/// Waits until all jobs have ended, and checks each and the whole history; says what was seen.
-pub(crate) fn audit(nodes: &[Node], database: &str, marks: &Path, accepted: &[Accepted]) -> Result<String> {
-    let mut endings = BTreeMap::<String, usize>::new();
-    let mut faults = vec![];
-    for (at, job) in accepted.iter().enumerate() {
-        match audit_job(&nodes[at % nodes.len()], marks, job) {
-            Ok(ending) => *endings.entry(ending).or_default() += 1,
-            Err(fault) => faults.push(format!("{} ({:?}): {fault:#}", job.id, job.plan)),
+/// All that the auditor goes by.
+pub(crate) struct Audit<'a> {
+    pub(crate) nodes: &'a [Node],
+    pub(crate) marks: &'a Path,
+    pub(crate) accepted: &'a [Accepted],
+    pub(crate) record: &'a Record,
+    pub(crate) seen: &'a Seen,
+}
+
+impl Audit<'_> {
+    pub(crate) fn run(&self) -> Result<Findings> {
+        let mut findings = Findings::default();
+        for part in self.parts()? {
+            part.endings.into_iter().for_each(|(ending, count)| *findings.endings.entry(ending).or_default() += count);
+            findings.faults.extend(part.faults);
         }
+        let plans: HashMap<_, _> =
+            self.accepted.iter().filter_map(|job| Some((job.id.parse().ok()?, &job.plan))).collect();
+        let unasked = self.record.jobs.keys().filter(|id| !plans.contains_key(*id));
+        findings.faults.extend(unasked.map(|id| format!("{id} is a job that nobody was answered about")));
+        findings.faults.extend(orders::broken(self.record, &plans));
+        findings.faults.extend(left_over(self.nodes, self.marks));
+        findings.breaches = self.breaches(&plans);
+        Ok(findings)
     }
-    let history = read_history(database)?;
-    let retries: HashMap<JobId, usize> =
-        accepted.iter().filter_map(|job| Some((job.id.parse().ok()?, job.plan.retries))).collect();
-    // A job whose acknowledgement was lost is not known here; it may run again for all we know.
-    let broken = breaches(&history, |job| retries.get(&job).is_none_or(|retries| *retries > 0));
-    faults.extend(broken.iter().map(|breach| format!("{breach:?}: {:?}", of_job(&history, breach.job.0))));
-    faults.extend(left_over(nodes, marks));
-    ensure!(faults.is_empty(), "{} promises were broken:\n{}", faults.len(), faults.join("\n"));
-    let endings: Vec<_> = endings.into_iter().map(|(ending, count)| format!("{count} {ending}")).collect();
-    let expired = history.iter().filter(|line| line.kind.as_str() == "expired").count();
-    Ok(format!("{}; {} lines of history, {expired} leases given up", endings.join(", "), history.len()))
-}
 
-fn audit_job(node: &Node, marks: &Path, Accepted { plan, id }: &Accepted) -> Result<String> {
-    let seconds = SETTLE_MAX.as_secs().to_string();
-    node.cli(&["wait", id, "--timeout", &seconds])?;
-    let job: Value = node.json(&["show", "--json", id])?;
-    ensure!(job["state"] == "finished", "it is {}", job["state"]);
-    let outcome = &job["outcome"];
-    let ran = std::fs::read_to_string(marks.join(&plan.key)).unwrap_or_default();
-    let runs = ran.lines().count();
-    ensure!(runs <= 1 + plan.retries, "it ran {runs} times");
-    let mut attempts: Vec<_> = ran.lines().collect();
-    attempts.dedup();
-    ensure!(attempts.len() == runs, "an attempt ran twice: {attempts:?}");
-    match (outcome["status"].as_str(), outcome["reason"].as_str()) {
-        (Some("cancelled"), _) => {
-            ensure!(plan.cancel, "it was cancelled though nobody asked");
-            Ok("cancelled".into())
-        }
-        (_, Some("lost")) => Ok("lost".into()),
-        (Some(status), _) => {
-            ensure!(runs >= 1, "it never ran");
-            ensure!(outcome["exit_code"] == plan.exit, "its exit code is {}", outcome["exit_code"]);
-            let printed = node.read(&["logs", id])?;
-            let expected = plan.bytes as usize;
-            ensure!(runs > 1 || printed.len() == expected, "{} of {expected} bytes are kept", printed.len());
-            Ok(status.to_owned())
-        }
-        _ => anyhow::bail!("it ended as {outcome}"),
+    /// What is found of single jobs, by several who look at the same time.
+    fn parts(&self) -> Result<Vec<Findings>> {
+        let share = self.accepted.len().div_ceil(AUDITORS).max(1);
+        std::thread::scope(|scope| {
+            let auditors = self.accepted.chunks(share).map(|part| scope.spawn(move || self.part(part)));
+            let auditors: Vec<_> = auditors.collect();
+            let found = auditors.into_iter().map(|auditor| auditor.join());
+            found.map(|found| found.map_err(|_| anyhow::anyhow!("an auditor panicked"))?).collect()
+        })
     }
-}
 
-fn of_job(history: &[EventRecord], number: u64) -> Vec<String> {
-    let lines = history.iter().filter(|line| line.number.0 == number);
-    lines.map(|line| format!("{} {} -> {} by {:?}", line.seq, line.kind.as_str(), line.state, line.detail)).collect()
-}
-
-fn read_history(database: &str) -> Result<Vec<EventRecord>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let store = PostgresStore::open(PostgresOptions::new(database)).await.context("the database")?;
-        let mut history = vec![];
-        loop {
-            let after = history.last().map_or(EventSeq(0), |line: &EventRecord| line.seq);
-            let page = store.events(after, None, 5_000).await?;
-            if page.is_empty() {
-                store.close().await;
-                return Ok(history);
+    fn part(&self, accepted: &[Accepted]) -> Result<Findings> {
+        let mut findings = Findings::default();
+        let mut lines = Lines::to(self.nodes)?;
+        for (at, job) in accepted.iter().enumerate() {
+            match self.job(&mut lines, at, job) {
+                Ok(ending) => *findings.endings.entry(ending).or_default() += 1,
+                Err(fault) => findings.faults.push(format!("{} ({:?}): {fault:#}", job.id, job.plan)),
             }
-            history.extend(page);
         }
-    })
+        Ok(findings)
+    }
+
+    fn breaches(&self, plans: &HashMap<JobId, &Plan>) -> Vec<String> {
+        let may_run_again = |job| plans.get(&job).is_none_or(|plan| plan.retries > 0);
+        let broken = breaches(&self.record.history, may_run_again);
+        let told = broken.iter().map(|breach| format!("{breach:?}: {:#?}", self.record.story(breach.job)));
+        let changed = self.record.jobs.values().filter(|job| {
+            let first = self.seen.get(&job.id);
+            first.is_some_and(|first| first.as_ref() != job.outcome())
+        });
+        told.chain(changed.map(|job| format!("{} had another outcome before: {:?}", job.id, self.seen[&job.id])))
+            .collect()
+    }
+
+    /// How it ended.
+    fn job(&self, lines: &mut Lines<'_>, at: usize, Accepted { plan, id }: &Accepted) -> Result<String> {
+        let job = self.record.jobs.get(&id.parse::<JobId>()?).context("it is not on record")?;
+        let outcome = job.outcome().with_context(|| format!("it is {}", job.state.name()))?;
+        let runs = self.runs(plan)?;
+        if at.is_multiple_of(COMMANDS_EVERY) {
+            self.through_the_command_line(at, job, outcome)?;
+        }
+        match (outcome.status, outcome.reason) {
+            (OutcomeStatus::Cancelled, _) => {
+                ensure!(plan.cancel, "it was cancelled though nobody asked");
+                Ok("cancelled".into())
+            }
+            (_, Some(FailReason::Lost)) => Ok("lost".into()),
+            (_, Some(FailReason::Blocked)) => {
+                ensure!(plan.after.is_some() && runs == 0, "it is blocked, and ran {runs} times");
+                Ok("blocked".into())
+            }
+            (status, reason) => {
+                ensure!(runs >= 1, "it never ran");
+                let report = outcome.report.as_ref().context("there is no report")?;
+                ensure!(report.exit_code == Some(plan.exit), "its exit code is {:?}", report.exit_code);
+                let expected = match plan.exit {
+                    0 => (OutcomeStatus::Succeeded, None),
+                    _ => (OutcomeStatus::Failed, Some(FailReason::Exit)),
+                };
+                ensure!((status, reason) == expected, "it ended as {outcome:?}");
+                let failed_often_enough = plan.exit == 0 || plan.cancel || job.failures == plan.retries + 1;
+                ensure!(failed_often_enough, "only {} attempts failed", job.failures);
+                let kept = self.output(lines, at, job.id)?;
+                let printed = plan.output();
+                ensure!(report.output.bytes == printed.len() as u64, "{} bytes were seen", report.output.bytes);
+                ensure!(kept == printed, "{} of {} bytes are kept, or others", kept.len(), printed.len());
+                Ok(status.as_str().to_owned())
+            }
+        }
+    }
+
+    /// How often it ran, by what its attempts themselves noted.
+    fn runs(&self, plan: &Plan) -> Result<usize> {
+        let ran = std::fs::read_to_string(self.marks.join(&plan.key)).unwrap_or_default();
+        let mut attempts: Vec<_> = ran.lines().collect();
+        let runs = attempts.len();
+        ensure!(runs <= 1 + plan.retries as usize, "it ran {runs} times");
+        attempts.sort_unstable();
+        attempts.dedup();
+        ensure!(attempts.len() == runs, "an attempt ran twice: {ran:?}");
+        Ok(runs)
+    }
+
+    /// What is kept of what it printed, through any node.
+    fn output(&self, lines: &mut Lines<'_>, at: usize, id: JobId) -> Result<Vec<u8>> {
+        let path = format!("/api/v1/jobs/{id}/output");
+        let answer = (0..ASKED_MAX).find_map(|_| lines.ask(at % self.nodes.len(), &path, None));
+        let answer = answer.context("its output is not answered")?;
+        ensure!(answer.status.is_success(), "its output: {}", String::from_utf8_lossy(&answer.body));
+        Ok(answer.body.into())
+    }
+
+    /// What people see is what is on record.
+    fn through_the_command_line(&self, at: usize, job: &Job, outcome: &Outcome) -> Result<()> {
+        let (node, id) = (&self.nodes[at % self.nodes.len()], job.id.to_string());
+        node.cli(&["wait", &id])?.context("`wait` does not end")?;
+        let shown: Value = node.json(&["show", "--json", &id])?;
+        let status = &shown["outcome"]["status"];
+        ensure!(shown["state"] == "finished" && status == outcome.status.as_str(), "it is shown as {shown}");
+        let logs = node.read(&["logs", &id])?;
+        let bytes = outcome.report.as_ref().map_or(0, |report| report.output.bytes);
+        ensure!(logs.len() as u64 == bytes, "`logs` has {} bytes of {bytes}", logs.len());
+        Ok(())
+    }
 }
 
 /// Processes and traces that are still there after a while.
 fn left_over(nodes: &[Node], marks: &Path) -> Vec<String> {
+    let mark = format!("{MARK}={}", marks.display());
     let started = Instant::now();
     loop {
         let mut left: Vec<_> =
-            nodes.iter().flat_map(|node| node.traces()).map(|name| format!("trace {name}")).collect();
-        left.extend(processes(&mark(marks)).into_iter().map(|pid| format!("process {pid}")));
+            nodes.iter().flat_map(|node| node.traces()).map(|name| format!("trace {name} is left")).collect();
+        left.extend(processes(&mark).into_iter().map(|pid| format!("process {pid} is left")));
         if left.is_empty() || started.elapsed() > SETTLE_MAX {
             return left;
         }

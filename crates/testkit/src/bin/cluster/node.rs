@@ -1,7 +1,9 @@
 //! One daemon with a home of its own, its line to the database, and what can be done to both.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +11,7 @@ use longshore_testkit::ShimsEnd;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::plan::{NARROW, NARROW_PLACES};
 use crate::proxy::Proxy;
 
 /// Longest wait for a command: a node that stands still answers nobody.
@@ -16,6 +19,9 @@ const COMMAND_MAX: Duration = Duration::from_secs(10);
 /// Longest wait for a daemon to start: its database may be away.
 const START_MAX: Duration = Duration::from_secs(120);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Commands of one node that run at once, and of one queue.
+const CAPACITY: usize = 16;
+const QUEUE_PLACES: usize = 100;
 
 /// A node under test. Whatever it started is gone when it is dropped.
 pub(crate) struct Node {
@@ -23,26 +29,59 @@ pub(crate) struct Node {
     home: PathBuf,
     pub(crate) line: Proxy,
     pub(crate) name: String,
+    pub(crate) listen: SocketAddr,
+    token: OnceLock<String>,
+    consent: Option<Consent>,
+}
+
+/// A variable for a daemon, and its value.
+pub(crate) type Consent = (&'static str, &'static str);
+
+/// What all nodes have in common.
+pub(crate) struct Fleet<'f> {
+    pub(crate) binary: &'f Path,
+    pub(crate) folder: &'f Path,
+    /// Where the database's socket is.
+    pub(crate) database: &'f Path,
+    /// How long a lease lasts.
+    pub(crate) lease: &'f str,
+    /// For a program that runs only if it is told to.
+    pub(crate) consent: Option<Consent>,
 }
 
 impl Node {
-    pub(crate) fn new(binary: &Path, folder: &Path, database: &Path, number: usize, lease: &str) -> Result<Self> {
+    /// The one of this number, from 1, at a loopback address of its own.
+    pub(crate) fn new(fleet: &Fleet<'_>, number: u8) -> Result<Self> {
         let name = format!("node-{number}");
-        let line = Proxy::before(database, folder.join(format!("line-{number}")))?;
-        let home = folder.join(&name);
+        let line = Proxy::before(fleet.database, fleet.folder.join(format!("line-{number}")))?;
+        let home = fleet.folder.join(&name);
         std::fs::create_dir_all(&home)?;
+        let listen = TcpListener::bind((Ipv4Addr::new(127, 0, 0, number + 1), 0))?.local_addr()?;
         let settings = format!(
-            "lease = \"{lease}\"\ncapacity = 8\n[store]\nurl = \"{}\"\n[node]\nname = \"{name}\"\n",
+            "listen = \"{listen}\"\nlease = \"{}\"\ncapacity = {CAPACITY}\nqueue_concurrency = {QUEUE_PLACES}\n\
+             [store]\nurl = \"{}\"\n[node]\nname = \"{name}\"\nlabels = [\"{name}\"]\n\
+             [queues.{NARROW}]\nconcurrency = {NARROW_PLACES}\n",
+            fleet.lease,
             line.url()
         );
         std::fs::write(home.join("config.toml"), settings)?;
-        Ok(Self { binary: binary.to_owned(), home, line, name })
+        let (binary, consent) = (fleet.binary.to_owned(), fleet.consent);
+        Ok(Self { binary, home, line, name, listen, token: OnceLock::new(), consent })
     }
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.binary);
-        command.env("LONGSHORE_HOME", &self.home).stdin(Stdio::null()).current_dir("/");
+        command.env("LONGSHORE_HOME", &self.home).stdin(Stdio::null()).current_dir("/").envs(self.consent);
         command
+    }
+
+    /// The token of whoever owns its home.
+    pub(crate) fn token(&self) -> Result<&str> {
+        if let Some(token) = self.token.get() {
+            return Ok(token);
+        }
+        let token = std::fs::read_to_string(self.home.join("token")).context("the token")?;
+        Ok(self.token.get_or_init(|| token.trim().to_owned()))
     }
 
     /// What a command came to; nothing if it did not end in time.
