@@ -16,7 +16,10 @@ use tokio::sync::Notify;
 const QUEUE: &str = "bench";
 const WARM_UP: i64 = 100;
 const BATCH: i64 = 500;
+/// Of those who enqueue, and as many of those who work.
 const CONNECTIONS: u32 = 32;
+/// More callers than connections are no fault.
+const TURN_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Serialize, Deserialize, JobArgs)]
 struct Nothing {
@@ -42,10 +45,11 @@ async fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [url, mode, jobs, callers, workers, payload] = &args[..] else { bail!("six arguments") };
     let (jobs, callers): (i64, i64) = (jobs.parse()?, callers.parse()?);
-    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).connect(url).await?;
+    let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(TURN_MAX);
+    let (pool, workers_pool) = (pool.clone().connect(url).await?, pool.connect(url).await?);
     migrations::run(&pool).await?;
     let ran = Arc::new(Ran::default());
-    let client = start(&pool, &ran, workers.parse()?).await?;
+    let client = start(&workers_pool, &ran, workers.parse()?).await?;
     let schema = QueueStorage::active_schema(&pool).await?.context("its queue storage is not active")?;
     let store = Arc::new(QueueStorage::from_existing_schema(schema)?);
     let job = Nothing { payload: payload.clone() };

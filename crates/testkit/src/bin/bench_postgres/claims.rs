@@ -11,6 +11,7 @@ use longshore_store::PostgresStore;
 use tokio_postgres::Client;
 
 use crate::database::{Databases, connect};
+use crate::ours::Way;
 use crate::statistics::{millis, percentile};
 use crate::{ours, say, verdict};
 
@@ -83,7 +84,7 @@ async fn claim(store: &Arc<PostgresStore>, behind: &str) -> Result<Duration> {
     for some in taken.chunks(CALLERS) {
         futures_util::future::try_join_all(some.iter().map(|job| ours::finish(store, job, false))).await?;
     }
-    let rate = ours::lives(store, CALLERS, TURN).await?;
+    let rate = ours::lives(store, Way::Riding, CALLERS, TURN).await?;
     let (middle, late) = (percentile(&mut samples, 0.5), percentile(&mut samples, 0.99));
     say(&format!(
         "claims: behind {behind} finished jobs: p50 {:.2} ms, p99 {:.2} ms; {CALLERS} callers do {rate:.0} whole jobs/s",

@@ -19,7 +19,7 @@ mod wakeups;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 
 use database::Databases;
@@ -58,7 +58,8 @@ enum Figure {
 }
 
 fn main() -> Result<ExitCode> {
-    let options = Options::parse();
+    let mut options = Options::parse();
+    options.binary = options.binary.canonicalize().context("the program under test")?;
     let figures = if options.figures.is_empty() { Figure::value_variants() } else { &options.figures };
     let databases = Databases::start()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

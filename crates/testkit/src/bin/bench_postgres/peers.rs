@@ -45,7 +45,7 @@ const PEERS: [Peer; 3] = [
         program: "graphile-worker/node_modules/.bin/node",
         script: Some("graphile-worker/run.mjs"),
         workers: &[10, 24],
-        singles: 3_000,
+        singles: 2_500,
         in_batches: 40_000,
     },
     Peer {
@@ -53,15 +53,15 @@ const PEERS: [Peer; 3] = [
         program: "procrastinate/bin/python",
         script: Some("procrastinate/run.py"),
         workers: &[10, 50],
-        singles: 1_500,
-        in_batches: 1_500,
+        singles: 1_000,
+        in_batches: 1_000,
     },
     Peer {
         name: "awa 0.6.9",
         program: "awa/release/awa-peer",
         script: None,
         workers: &[64, 256],
-        singles: 5_000,
+        singles: 2_500,
         in_batches: 20_000,
     },
 ];
