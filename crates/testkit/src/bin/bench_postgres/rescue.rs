@@ -46,8 +46,8 @@ async fn nodes(databases: &Databases, binary: &Path, lease: Duration) -> Result<
     let ids = (0..JOBS).map(|_| submit(&mut line, &sleep)).collect::<Result<Vec<_>>>()?;
     ids.iter().try_for_each(|id| wait_for_state(&mut line, id, "running").map(drop))?;
     lives.drain(false)?;
-    // Leases are at any age when a node dies.
-    tokio::time::sleep(lease / 2).await;
+    // Just after a renewal, which is the worst time: leases are renewed at a third of their length.
+    tokio::time::sleep(lease * 7 / 10).await;
     let died_at = Timestamp::now();
     dies.die();
     let freed = freed(&url, died_at, 2 * lease).await?;
