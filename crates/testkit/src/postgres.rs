@@ -15,6 +15,9 @@ const PORT: u16 = 5432;
 /// Nothing that the tests prove depends on the disk.
 const SETTINGS: &str = "-c fsync=off -c full_page_writes=off -c max_connections=300 -c shared_buffers=64MB \
      -c listen_addresses= -c autovacuum_naptime=5s -c max_wal_size=256MB";
+/// What is measured keeps what it has acknowledged. Loads are some ten times as dense as in earnest, and so is cleaning.
+const DURABLE: &str = "-c max_connections=300 -c shared_buffers=1GB -c max_wal_size=8GB -c autovacuum_naptime=5s \
+     -c allow_system_table_mods=on -c listen_addresses=127.0.0.1";
 
 /// Whom the super-user runs the server as: anybody will do.
 const OTHER_USER: &str = "65534";
@@ -61,6 +64,11 @@ impl Server {
         );
         server.prepare(&format!("{} sh -c \"{script}\"", server.as_other_user()));
         Box::leak(Box::new(server.start()))
+    }
+
+    /// A server for measurements, as durable as one in earnest, which is reached by TCP at `port` too.
+    pub fn durable(port: u16) -> &'static Self {
+        Box::leak(Box::new(Self::make(port, DURABLE.to_owned()).start()))
     }
 
     /// A standby of this server, which commits nothing from then on that the standby does not have.
