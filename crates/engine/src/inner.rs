@@ -256,8 +256,8 @@ impl Inner {
         self.hub.tell(job);
     }
 
-    pub(crate) fn progress(&self, job: JobId) -> Option<Progress> {
-        self.lock_live().get(&job)?.progress.clone()
+    pub(crate) fn progress(&self, job: JobId, attempt: AttemptNumber) -> Option<Progress> {
+        self.lock_live().get(&job).filter(|live| live.attempt == attempt)?.progress.clone()
     }
 
     /// Whether an attempt runs here.

@@ -16,11 +16,12 @@ use super::credential::Credential;
 use super::extract::Params;
 use super::fault::{Answer, HttpFault};
 use super::guard::{Peer, too_many};
-use super::wire::{AccountBody, PieceHead, ReadingQuery};
+use super::wire::{AccountBody, PieceHead, PrintedBody, ReadingQuery};
 
 /// The paths, each behind the check of who asks.
 pub(super) fn routes(app: &App) -> Router<App> {
-    let attempt = Router::new().route("/output", get(output)).route("/account", post(account));
+    let attempt =
+        Router::new().route("/output", get(output)).route("/printed", get(printed)).route("/account", post(account));
     Router::new()
         .nest("/api/v1/peers/jobs/{job}/attempts/{attempt}", attempt)
         .layer(from_fn_with_state(app.clone(), known_peer))
@@ -54,6 +55,11 @@ async fn output(
     let piece = app.engine.own_output(reading).await?;
     let head = PieceHead::of(&piece).to_headers();
     Ok((head, piece.bytes.into()))
+}
+
+async fn printed(State(app): State<App>, Path((job, attempt)): Path<(String, u32)>) -> Answer<Json<PrintedBody>> {
+    let printed = app.engine.own_printed(job_id(&job)?, AttemptNumber(attempt)).await?;
+    Ok(Json(printed.into()))
 }
 
 async fn account(State(app): State<App>, Path((job, attempt)): Path<(String, u32)>) -> Answer<Json<AccountBody>> {

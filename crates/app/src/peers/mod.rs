@@ -15,9 +15,9 @@ use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::Store;
 use longshore_domain::{AttemptNumber, JobId, NodeId};
 use longshore_engine::Clock;
-use longshore_engine::peers::{Account, Peers, Piece, Reading};
+use longshore_engine::peers::{Account, Peers, Piece, Printed, Reading};
 
-use crate::http::wire::{AccountBody, FaultBody, PieceHead, ReadingQuery};
+use crate::http::wire::{AccountBody, FaultBody, PieceHead, PrintedBody, ReadingQuery};
 pub(crate) use token::PeerKey;
 
 /// Longest wait for an answer beyond what was asked for.
@@ -71,6 +71,13 @@ impl Peers for Lines {
         let path = format!("/api/v1/peers/jobs/{job}/attempts/{attempt}/output?{query}");
         let (parts, bytes) = self.ask(node, "GET", &path, reading.wait).await?.into_parts();
         PieceHead::read(&parts.headers).map(|head| head.with(bytes.into())).ok_or_else(misunderstood)
+    }
+
+    async fn printed(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Printed, Fault> {
+        let path = format!("/api/v1/peers/jobs/{job}/attempts/{attempt}/printed");
+        let answer = self.ask(node, "GET", &path, Duration::ZERO).await?;
+        let body: PrintedBody = serde_json::from_slice(answer.body()).map_err(|_| misunderstood())?;
+        Ok(body.into())
     }
 
     async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {

@@ -103,6 +103,38 @@ fn output_of_a_job_is_read_through_any_node() {
 }
 
 #[test]
+fn a_job_is_shown_on_any_node_as_on_its_own() {
+    let (runs, other) = pair("30s");
+    let go = runs.scratch("go");
+    let line = format!("echo '[3/4] linking'; {}", until_there(&go));
+    let id = other.submit(&["--", "sh", "-c", &line]);
+    assert_eq!(other.first_line(&id), "[3/4] linking\n");
+    let show = |home: &Home| home.run(&["show", "--json", &id]).ok().json();
+    // Its start is on record after the command has begun.
+    while show(&runs)["progress"].is_null() || show(&runs)["silent_ms"].is_null() || show(&runs)["output_bytes"] != 17 {
+    }
+    let (there, seen) = (show(&runs), show(&other));
+    for member in ["progress", "output_bytes", "node", "state"] {
+        assert_eq!(seen[member], there[member], "{member}");
+    }
+    assert_eq!((&seen["node"], &seen["progress"]["percent"]), (&"runs".into(), &75.0.into()));
+    assert!(seen["silent_ms"].is_u64(), "{seen}");
+    let words = other.run(&["show", &id]).ok().text();
+    assert!(["node          runs", "75% [3/4]", "17 B"].iter().all(|word| words.contains(word)), "{words}");
+    assert!(other.run(&["ls", "--json"]).ok().json()["output_bytes"].is_null(), "a list asks nobody");
+    kill_process(pid_of(&runs.daemon()), Signal::KILL).unwrap();
+    let unseen = show(&other);
+    assert_eq!((&unseen["node"], &unseen["state"]), (&"runs".into(), &"running".into()));
+    let unknown = ["progress", "output_bytes", "silent_ms"];
+    assert!(unknown.iter().all(|member| unseen[member].is_null()), "{unseen}");
+    let words = other.run(&["show", &id]).ok().text();
+    assert!(words.contains("not known: the node that has it does not answer"), "{words}");
+    std::fs::write(&go, "").unwrap();
+    runs.daemon();
+    assert_eq!(other.finished(&id)["output_bytes"], 22);
+}
+
+#[test]
 fn a_copy_of_a_home_is_refused_while_its_origin_lives() {
     let (runs, other) = pair("30s");
     other.run(&["down"]).ok();

@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// Who took the attempt, by the history.
-    async fn claimant(&self, job: JobId, attempt: AttemptNumber) -> Result<Option<NodeId>, Fault> {
+    pub(super) async fn claimant(&self, job: JobId, attempt: AttemptNumber) -> Result<Option<NodeId>, Fault> {
         let mut after = EventSeq(0);
         loop {
             let events = self.inner.store.events(after, Some(job), EVENTS_MAX).await?;

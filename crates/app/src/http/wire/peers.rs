@@ -6,8 +6,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use longshore_domain::fault::Fault;
 use longshore_domain::{AttemptNumber, JobId};
 use longshore_engine::ops::OUTPUT_BYTES_MAX;
-use longshore_engine::peers::{Piece, ReadFrom, Reading};
+use longshore_engine::peers::{Piece, Printed, ReadFrom, Reading};
+use longshore_engine::process::Progress;
 use serde::{Deserialize, Serialize};
+
+use super::conversion::millis;
+use super::job::ProgressBody;
 
 /// Longest wait that one node asks of another.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -95,6 +99,28 @@ impl PieceHead {
     }
 }
 
+/// What an attempt has printed so far.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PrintedBody {
+    bytes: u64,
+    silent_ms: Option<u64>,
+    progress: Option<ProgressBody>,
+}
+
+impl From<Printed> for PrintedBody {
+    fn from(printed: Printed) -> Self {
+        let progress = printed.progress.map(ProgressBody::from);
+        Self { bytes: printed.bytes, silent_ms: printed.silent_for.map(millis), progress }
+    }
+}
+
+impl From<PrintedBody> for Printed {
+    fn from(body: PrintedBody) -> Self {
+        let progress = body.progress.map(|ProgressBody { percent, text }| Progress { percent, text });
+        Self { bytes: body.bytes, silent_for: body.silent_ms.map(Duration::from_millis), progress }
+    }
+}
+
 /// What a node says of an attempt of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AccountBody {
@@ -112,5 +138,10 @@ mod tests {
         let head = PieceHead::read(&PieceHead::of(&piece).to_headers()).unwrap();
         assert_eq!(head.with(piece.bytes.clone()), piece);
         assert_eq!(PieceHead::read(&HeaderMap::new()), None);
+        let progress = Some(Progress { percent: 40.0, text: "40%".into() });
+        for silent_for in [None, Some(Duration::from_millis(7))] {
+            let printed = Printed { bytes: 3, silent_for, progress: progress.clone() };
+            assert_eq!(Printed::from(PrintedBody::from(printed.clone())), printed);
+        }
     }
 }

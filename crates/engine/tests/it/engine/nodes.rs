@@ -5,7 +5,7 @@ use std::time::Duration;
 use longshore_domain::job::{Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
 use longshore_domain::store::Claim;
 use longshore_domain::{EventSeq, FaultCode, Job, When};
-use longshore_engine::ops::{Briefing, Caller, OutputStart, Submit};
+use longshore_engine::ops::{Briefing, Caller, JobView, OutputStart, Submit};
 
 use super::asking::{accepted, ask, script};
 use super::kit::{Kit, LIMIT, Shared, code, owner, shell};
@@ -148,6 +148,31 @@ async fn output_is_read_and_followed_on_any_node_while_its_own_is_there() {
     let fault = other.output(&job, OutputStart::Head).await.unwrap_err();
     assert_eq!(code(&fault), FaultCode::NodeUnreachable);
     assert_eq!(runs.printed(&job).await, "one\ntwo\nthree");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_has_printed_is_seen_on_any_node_while_its_own_is_there() {
+    let (runs, other) = pair().await;
+    let gate = runs.gate("gate");
+    let job = runs.submit(shell(format!("echo 40%; {}", gate.wait()))).await;
+    assert_eq!(other.speaks(&job).await, "40%\n");
+    let look = async |kit: &Kit| kit.engine.show(&owner(), &job.id.to_string()).await.unwrap();
+    // The start is on record after the command has begun.
+    let is_known = |view: &JobView| view.progress.is_some() && view.silent_for.is_some();
+    while !is_known(&look(&runs).await) {}
+    let seen = look(&other).await;
+    assert!(is_known(&seen), "{seen:?}");
+    assert_eq!((seen.output_bytes, seen.progress.unwrap().text), (Some(4), "40%".into()));
+    assert_eq!(other.engine.node_of(&seen.job).await.unwrap(), Some("node-1".into()));
+    assert_eq!(other.engine.view(seen.job).await.unwrap().output_bytes, None, "a list asks nobody");
+    other.shared.as_ref().unwrap().peers.silence(&runs);
+    let unseen = look(&other).await;
+    assert_eq!((unseen.output_bytes, unseen.progress, unseen.silent_for), (None, None, None));
+    assert!(unseen.elapsed.is_some());
+    gate.open().await;
+    let ended = other.ended(&job).await;
+    assert_eq!(look(&other).await.output_bytes, Some(4));
+    assert_eq!(other.engine.node_of(&ended).await.unwrap(), Some("node-1".into()));
 }
 
 /// Short, so that tests need not wait long for it to run out.
