@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     readers: Mutex<HashMap<JobId, usize>>,
     /// Ends that chats were answered with.
     pub(crate) seen: Seen,
+    /// Held by whoever applies the retention.
+    pub(crate) cleaning: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
     /// The node was told to take no more jobs: nothing else changes for anybody.
     pub(crate) resting: AtomicBool,
@@ -113,6 +115,7 @@ impl Inner {
             disowned: Mutex::default(),
             readers: Mutex::default(),
             seen: Seen::default(),
+            cleaning: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             resting: AtomicBool::new(false),
             draining: CancellationToken::new(),

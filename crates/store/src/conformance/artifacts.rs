@@ -81,7 +81,7 @@ pub async fn artifacts_go_with_their_job(place: &dyn Place) {
     let (old, kept) = (scene.ran(scene.job(), 0).await, scene.ran(scene.job(), 0).await);
     give(&scene, old.id, &[artifact("a", 1), artifact("b", 2)]).await;
     give(&scene, kept.id, &[artifact("a", 2)]).await;
-    assert_eq!(scene.store.remove(vec![old.id]).await.expect("removed"), 1);
+    assert_eq!(scene.store.remove(vec![old.id]).await.expect("removed"), [old.id]);
     assert_eq!(of_job(&scene, old.id).await, []);
     assert_eq!(of_job(&scene, kept.id).await, [artifact("a", 2)]);
     assert_eq!(collect(&scene, &[1, 2]).await, [digest(1)]);
