@@ -25,7 +25,7 @@ use crate::label::Labels;
 use crate::node::{NewNode, NodeRecord};
 use crate::time::{Timestamp, When};
 
-pub use artifacts::{ArtifactRecords, Keep};
+pub use artifacts::{Ages, ArtifactRecords, Keep};
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::access::Conversation;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
-use longshore_domain::store::{JobFilter, Keep, Notice, OldJobs, QuestionFilter, Queue, StoreError};
+use longshore_domain::store::{Ages, JobFilter, Keep, Notice, OldJobs, QuestionFilter, Queue, StoreError};
 
 use super::scene::{LEASE, MANY, Place, Scene, cancel, node, queue};
 
@@ -77,6 +77,7 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.artifacts(id).await.map(drop),
         store.newest_collection().await.map(drop),
         store.keep(id, Keep::default()).await.map(drop),
+        store.unneeded(vec![], Ages::default(), now).await.map(drop),
         store.collect(vec![], now).await.map(drop),
         store.collected(vec![], now).await,
         store.take_over_collections(Duration::ZERO, 1, now).await.map(drop),

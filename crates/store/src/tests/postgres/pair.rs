@@ -10,8 +10,8 @@ use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::{
-    ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, Keep, NewDocument, NewJob,
-    Notice, OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Ages, ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, Keep, NewDocument,
+    NewJob, Notice, OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -61,6 +61,10 @@ impl ArtifactRecords for Turns {
 
     async fn keep(&self, job: JobId, keep: Keep) -> Answer<Vec<Digest>> {
         self.node().keep(job, keep).await
+    }
+
+    async fn unneeded(&self, objects: Vec<Digest>, ages: Ages, now: Timestamp) -> Answer<Vec<Digest>> {
+        self.node().unneeded(objects, ages, now).await
     }
 
     async fn collect(&self, objects: Vec<Digest>, now: Timestamp) -> Answer<Vec<Digest>> {
