@@ -23,6 +23,12 @@ pub trait Peers: Send + Sync + 'static {
     /// `node_unreachable` if it does not answer; its own otherwise.
     async fn printed(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Printed, Fault>;
 
+    /// Hands `node` what a client said that belongs to something under way there. Cancel safe.
+    ///
+    /// # Errors
+    /// `node_unreachable` if it does not answer; its own otherwise.
+    async fn hand_on(&self, node: NodeId, said: &Said) -> Result<(), Fault>;
+
     /// Asks `node` what became of an attempt whose lease has run out. Cancel safe.
     ///
     /// # Errors
@@ -78,6 +84,15 @@ pub struct Printed {
     pub silent_for: Option<Duration>,
     /// How far it says it is.
     pub progress: Option<Progress>,
+}
+
+/// What a client said to one node about something that another one does for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The session in which it did, a secret of the client and all nodes. One line.
+    pub session: String,
+    /// Its words.
+    pub message: Vec<u8>,
 }
 
 /// What a node says of an attempt of its own whose lease had run out.

@@ -15,9 +15,14 @@ fn pair(lease: &str) -> (Home, Home) {
 }
 
 pub(crate) fn pair_on(url: &str, lease: &str) -> (Home, Home) {
+    pair_with(url, lease, "")
+}
+
+/// The same with more settings.
+pub(crate) fn pair_with(url: &str, lease: &str, more: &str) -> (Home, Home) {
     let home = |name: &str| {
         let settings = format!(
-            "lease = \"{lease}\"\n[store]\nurl = \"{url}\"\n[node]\nname = \"{name}\"\nlabels = [\"of-{name}\"]\n"
+            "lease = \"{lease}\"\n{more}\n[store]\nurl = \"{url}\"\n[node]\nname = \"{name}\"\nlabels = [\"of-{name}\"]\n"
         );
         Home::configured(&settings)
     };

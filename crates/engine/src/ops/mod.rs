@@ -9,6 +9,7 @@ mod events;
 mod find;
 mod fixture;
 mod follow;
+mod hand_on;
 mod list;
 mod nodes;
 mod orphans;
