@@ -1,11 +1,13 @@
 //! Several engines on one database: what one commits, the others see and act on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore_domain::job::{Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
-use longshore_domain::store::Claim;
+use longshore_domain::store::{Claim, Store};
 use longshore_domain::{EventSeq, FaultCode, Job, When};
+use longshore_engine::Settings;
 use longshore_engine::ops::{Briefing, Caller, JobView, OutputStart, Submit};
+use longshore_store::{PostgresOptions, PostgresStore};
 
 use super::asking::{accepted, ask, script};
 use super::kit::{Kit, LIMIT, Shared, code, owner, shell};
@@ -207,6 +209,23 @@ async fn what_a_dead_node_ran_is_lost_and_stopped_when_it_comes_back() {
     while !processes_of(&job.id.to_string()).is_empty() || dying.has_traces() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_begins_leaves_the_others_a_lease_to_begin_too() {
+    let shared = Shared::new();
+    let mut first = Kit::node(&shared, 1, |settings| settings.lease = LEASE).await;
+    let job = first.submit(shell("echo begun; exec sleep 1000")).await;
+    first.speaks(&job).await;
+    kill(&first).await;
+    let looks = PostgresStore::open(PostgresOptions::new(&shared.database)).await.unwrap();
+    while looks.expired(first.engine.clock().now(), 1).await.unwrap().is_empty() {}
+    let begun = Instant::now();
+    let settings = |settings: &mut Settings| (settings.node.capacity, settings.lease) = (0, LEASE);
+    let second = Kit::node(&shared, 2, settings).await;
+    assert_eq!(second.ended(&job).await.outcome().unwrap().reason, Some(FailReason::Lost));
+    assert!(begun.elapsed() >= LEASE, "its node had no time to come back");
+    first.restart(|_| {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
