@@ -26,7 +26,7 @@ use crate::node::{NewNode, NodeRecord};
 use crate::position::Position;
 use crate::time::{Timestamp, When};
 
-pub use artifacts::{ArtifactRecords, Keep};
+pub use artifacts::{Ages, ArtifactRecords, Keep};
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]
@@ -173,6 +173,17 @@ pub struct Unannounced {
     pub jobs: Vec<Job>,
     /// How many there are, with those beyond the limit.
     pub count: u64,
+}
+
+/// Which finished jobs retention looks at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OldJobs {
+    /// They ended more than this long ago.
+    pub age: Duration,
+    /// They still have their output.
+    pub with_output: bool,
+    /// They come after the one that ended at this instant and has this number (the cursor of the page before).
+    pub after: Option<(Timestamp, JobNumber)>,
 }
 
 /// A line of its own for jobs, with its own limit.
@@ -419,19 +430,16 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// Keeps a job from retention, or no longer.
     async fn pin(&self, id: JobId, pinned: bool) -> Result<Job, StoreError>;
 
-    /// Up to `limit` finished jobs that ended before `before`, are not pinned and still have their output, oldest
-    /// first.
-    async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
+    /// Up to `limit` finished jobs that are not pinned, the first to end first.
+    async fn old_jobs(&self, query: OldJobs, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
 
-    /// Notes that the output of these jobs is gone; the artifacts that it was kept in are no longer theirs.
-    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError>;
+    /// Notes that the output of these jobs is to go, and returns those of which it is; the artifacts that it was kept in
+    /// are no longer theirs. Left alone are unfinished jobs, pinned ones, and those of which it was noted before.
+    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, StoreError>;
 
-    /// Up to `limit` finished jobs that ended before `before` and are not pinned, oldest first.
-    async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError>;
-
-    /// Removes finished jobs with their history, spec, questions, key and artifacts; returns how many. Left alone are unfinished
-    /// jobs, pinned ones, and those whose dependents have not been told yet.
-    async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError>;
+    /// Removes finished jobs with their history, spec, questions, key and artifacts; returns which. Left alone are
+    /// unfinished jobs, pinned ones, and those whose dependents have not been told yet.
+    async fn remove(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, StoreError>;
 
     /// Waits until another process may have changed something that is kept here, and returns the mark to call again
     /// with. Begin with 0, which is answered at once: take the mark first, then look, then wait.

@@ -51,6 +51,8 @@ pub(crate) struct Inner {
     readers: Mutex<HashMap<JobId, usize>>,
     /// Ends that chats were answered with.
     pub(crate) seen: Seen,
+    /// Held by whoever applies the retention.
+    pub(crate) cleaning: tokio::sync::Mutex<()>,
     pub(crate) tasks: TaskTracker,
     /// The node was told to take no more jobs: nothing else changes for anybody.
     pub(crate) resting: AtomicBool,
@@ -113,6 +115,7 @@ impl Inner {
             disowned: Mutex::default(),
             readers: Mutex::default(),
             seen: Seen::default(),
+            cleaning: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             resting: AtomicBool::new(false),
             draining: CancellationToken::new(),
@@ -256,8 +259,8 @@ impl Inner {
         self.hub.tell(job);
     }
 
-    pub(crate) fn progress(&self, job: JobId) -> Option<Progress> {
-        self.lock_live().get(&job)?.progress.clone()
+    pub(crate) fn progress(&self, job: JobId, attempt: AttemptNumber) -> Option<Progress> {
+        self.lock_live().get(&job).filter(|live| live.attempt == attempt)?.progress.clone()
     }
 
     /// Whether an attempt runs here.

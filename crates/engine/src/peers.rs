@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use longshore_domain::fault::Fault;
 use longshore_domain::{AttemptNumber, JobId, NodeId};
 
+use crate::process::Progress;
+
 /// The way to the other nodes that share the store.
 #[async_trait]
 pub trait Peers: Send + Sync + 'static {
@@ -14,6 +16,18 @@ pub trait Peers: Send + Sync + 'static {
     /// # Errors
     /// `node_unreachable` if it does not answer; its own otherwise.
     async fn read(&self, node: NodeId, reading: Reading) -> Result<Piece, Fault>;
+
+    /// Asks `node` what an attempt that it runs or ran has printed so far. Cancel safe.
+    ///
+    /// # Errors
+    /// `node_unreachable` if it does not answer; its own otherwise.
+    async fn printed(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Printed, Fault>;
+
+    /// Hands `node` what a client said that belongs to something under way there. Cancel safe.
+    ///
+    /// # Errors
+    /// `node_unreachable` if it does not answer; its own otherwise.
+    async fn hand_on(&self, node: NodeId, said: &Said) -> Result<(), Fault>;
 
     /// Asks `node` what became of an attempt whose lease has run out. Cancel safe.
     ///
@@ -59,6 +73,26 @@ pub struct Piece {
     pub omitted: u64,
     /// Bytes that the attempt has printed so far.
     pub total: u64,
+}
+
+/// What an attempt has printed so far, without the bytes themselves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Printed {
+    /// How many bytes.
+    pub bytes: u64,
+    /// How long nothing; absent if it never printed anything.
+    pub silent_for: Option<Duration>,
+    /// How far it says it is.
+    pub progress: Option<Progress>,
+}
+
+/// What a client said to one node about something that another one does for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The session in which it did, a secret of the client and all nodes. One line.
+    pub session: String,
+    /// Its words.
+    pub message: Vec<u8>,
 }
 
 /// What a node says of an attempt of its own whose lease had run out.

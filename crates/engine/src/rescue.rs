@@ -22,16 +22,11 @@ const STORE_MAX: Duration = Duration::from_secs(1);
 /// Shortest sleep: what could not be seen to is looked at again after it.
 const SLEEP_MIN: Duration = Duration::from_millis(100);
 
-/// Sleeps until a lease runs out, and sees to it; until the engine closes.
+/// Sleeps until a lease runs out, and sees to it; until the engine closes. For its first lease a node only looks on.
 pub(crate) async fn run(inner: Arc<Inner>, peers: Arc<dyn Peers>) {
+    // Nodes that all begin, as when the database was put back, find one another's leases run out.
+    let mut sleep = Some(inner.settings.lease);
     loop {
-        let sleep = match rescue(&inner, &peers).await {
-            Ok(sleep) => sleep,
-            Err(error) => {
-                tracing::warn!(%error, "leases of other nodes cannot be looked at");
-                Some(inner.settings.lease / 2)
-            }
-        };
         let slept = async {
             match sleep {
                 Some(length) => tokio::time::sleep(length).await,
@@ -43,6 +38,13 @@ pub(crate) async fn run(inner: Arc<Inner>, peers: Arc<dyn Peers>) {
             () = inner.closing.cancelled() => return,
             () = slept => {}
         }
+        sleep = match rescue(&inner, &peers).await {
+            Ok(sleep) => sleep,
+            Err(error) => {
+                tracing::warn!(%error, "leases of other nodes cannot be looked at");
+                Some(inner.settings.lease / 2)
+            }
+        };
     }
 }
 

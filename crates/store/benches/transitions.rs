@@ -18,7 +18,7 @@ use longshore_domain::id::{AttemptNumber, JobId, NodeId, Nonce};
 use longshore_domain::job::{
     AttemptReport, CommandLimits, CommandSpec, Deadlines, Event, JobSpec, OutputMode, QueueName, RetryPolicy,
 };
-use longshore_domain::store::{Claim, JobFilter, NewJob, Queue, Store};
+use longshore_domain::store::{Claim, JobFilter, NewJob, OldJobs, Queue, Store};
 use longshore_domain::time::Timestamp;
 use longshore_store::{Durability, SqliteOptions, SqliteStore};
 
@@ -326,6 +326,6 @@ async fn reads(store: &Arc<dyn Store>) {
     show("position of the last");
     store.counts().await.unwrap();
     show("counts");
-    store.old_jobs(NOW.plus(Duration::from_secs(1)), 100).await.unwrap();
+    store.old_jobs(OldJobs::default(), NOW.plus(Duration::from_secs(1)), 100).await.unwrap();
     show("old jobs, 100");
 }

@@ -84,6 +84,41 @@ impl Server {
         Box::leak(Box::new(standby))
     }
 
+    /// A server for one test whose log is archived, so that it can be put back.
+    pub fn archiving() -> &'static Self {
+        let archive = "-c archive_mode=on -c \"archive_command=cp %p ../archive/%f\"";
+        let server = Self::make(PORT, format!("{SETTINGS} {archive}"));
+        server.prepare(&format!("{} mkdir archive", server.as_other_user()));
+        Box::leak(Box::new(server.start()))
+    }
+
+    /// Takes a base backup.
+    pub fn back_up(&self) {
+        let backup = self.run("pg_basebackup");
+        self.prepare(&format!("{backup} -D base -X stream -c fast -U longshore -h {}", self.folder.display()));
+    }
+
+    /// Puts back what was there at an instant, by the base backup and the archive. Something must have been committed since.
+    pub fn put_back(&self, instant: &str) {
+        self.sql(
+            "DO $$ DECLARE wanted text := pg_walfile_name(pg_current_wal_lsn()); BEGIN PERFORM pg_switch_wal(); \
+             WHILE coalesce((SELECT last_archived_wal FROM pg_stat_archiver) < wanted, true) LOOP \
+             PERFORM pg_sleep(0.02); PERFORM pg_stat_clear_snapshot(); END LOOP; END $$",
+        );
+        self.crash();
+        // Here, and here alone, the server knows no `Z`.
+        let instant = instant.replace('T', " ").replace('Z', "+00");
+        let script = format!(
+            "mv data data.old && cp -a base data && touch data/recovery.signal && cat >>data/postgresql.conf <<END\n\
+             restore_command = 'cp ../archive/%f %p'\nrecovery_target_time = '{instant}'\n\
+             recovery_target_action = 'promote'\nEND\n"
+        );
+        std::fs::write(self.folder.join("put_back"), script).expect("the folder is ours");
+        self.prepare(&format!("{} sh put_back", self.as_other_user()));
+        self.go_on();
+        self.sql("DO $$ BEGIN WHILE pg_is_in_recovery() LOOP PERFORM pg_sleep(0.02); END LOOP; END $$");
+    }
+
     /// Makes a standby take writes.
     pub fn promote(&self) {
         self.prepare(&format!("{} promote -w -D data", self.run("pg_ctl")));

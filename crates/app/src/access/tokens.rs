@@ -123,6 +123,25 @@ pub(crate) async fn create(shelf: &Shelf, new: &NewToken<'_>, now: Timestamp) ->
     Ok(secret)
 }
 
+/// Takes over what is known of tokens from elsewhere: they open here what they opened there. One that is known here, or
+/// whose name has a live token, stays as it is.
+///
+/// # Errors
+/// As [`Shelf::change`].
+pub(crate) async fn move_in(shelf: &Shelf, moved: &[Token], now: Timestamp) -> Result<(), Fault> {
+    let add = |tokens: &mut Vec<Token>| {
+        for token in moved {
+            let same = |known: &Token| known.sha256 == token.sha256;
+            let taken = |known: &Token| known.name == token.name && known.is_live(now) && token.is_live(now);
+            if !tokens.iter().any(|known| same(known) || taken(known)) {
+                tokens.push(token.clone());
+            }
+        }
+        Ok(())
+    };
+    shelf.change(TOKENS, now, add).await
+}
+
 /// Revokes the live tokens of `name`; from then on they open nothing.
 ///
 /// # Errors

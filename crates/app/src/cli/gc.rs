@@ -34,5 +34,9 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
         let size = about_size(report.orphan_bytes);
         term::out(&format!("{} files of output without a record ({size}) {verb}", report.orphans))?;
     }
+    if report.objects > 0 {
+        let size = about_size(report.object_bytes);
+        term::out(&format!("{} objects that no job has ({size}) {verb}", report.objects))?;
+    }
     Ok(0)
 }

@@ -34,7 +34,7 @@ struct ResultBody<'a> {
     number: u64,
     outcome: &'a OutcomeBody,
     elapsed_ms: Option<u64>,
-    output_bytes: u64,
+    output_bytes: Option<u64>,
     tail: String,
 }
 

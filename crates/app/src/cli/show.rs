@@ -34,6 +34,7 @@ fn describe(detail: &JobDetailBody, now: Timestamp) -> String {
     let mut lines = standing(&detail.job);
     lines.extend(times(&detail.job, now));
     lines.extend(work(&detail.job, &detail.spec));
+    lines.extend(detail.node.as_deref().map(|node| ("node", term::harmless(node))));
     lines.extend(printed(&detail.job));
     let lines = lines.into_iter().map(|(name, value)| format!("{name:<14}{value}"));
     lines.collect::<Vec<_>>().join("\n")
@@ -108,7 +109,7 @@ fn printed(job: &JobBody) -> Vec<Line> {
         left.iter().map(|process| format!("{} ({})", process.pid, process.command)).collect::<Vec<_>>().join(", ")
     });
     let optional = [
-        ("output", Some(format!("{}{lines_printed}", about_size(job.output_bytes)))),
+        ("output", Some(format!("{}{lines_printed}", size(job.output_bytes)))),
         ("not kept", omitted.map(about_size)),
         ("lost output", report.and_then(|report| report.output.write_error.clone())),
         ("left over", leftovers),
@@ -117,4 +118,8 @@ fn printed(job: &JobBody) -> Vec<Line> {
         ("expired", job.output_expired.then(|| "the output was removed".into())),
     ];
     optional.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn size(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "not known: the node that has it does not answer".into(), about_size)
 }

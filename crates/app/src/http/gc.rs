@@ -33,6 +33,8 @@ pub(super) async fn collect(
         records: report.records,
         orphans: report.orphans,
         orphan_bytes: report.orphan_bytes,
+        objects: report.objects,
+        object_bytes: report.object_bytes,
         dry_run: report.dry_run,
     }))
 }

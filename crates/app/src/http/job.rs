@@ -34,7 +34,8 @@ pub(super) async fn show(
 ) -> Answer<Json<JobDetailBody>> {
     let view = app.engine.show(&caller, &id).await?;
     let spec = app.engine.spec(&caller, &id).await?.into();
-    Ok(Json(JobDetailBody { job: view.into(), spec }))
+    let node = app.engine.node_of(&view.job).await?;
+    Ok(Json(JobDetailBody { job: view.into(), node, spec }))
 }
 
 /// Asks for a job to end. A running one is `stopping` until all its processes are gone.

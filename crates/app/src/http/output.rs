@@ -85,10 +85,9 @@ pub(super) async fn read(
     let page = app.engine.output(&caller, &id, query).await?;
     let mut headers = describe(&page)?;
     if !page.job.is_finished()
-        && let Some(progress) = app.engine.view(page.job.clone()).await?.progress
+        && let Some(progress) = app.engine.full_view(page.job.clone()).await?.progress
     {
-        let progress = ProgressBody { percent: progress.percent, text: progress.text };
-        insert(&mut headers, headers::PROGRESS, &ascii_json(&progress)?)?;
+        insert(&mut headers, headers::PROGRESS, &ascii_json(&ProgressBody::from(progress))?)?;
     }
     Ok((headers, page.bytes))
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/peers`: what other nodes of the same store ask of this one. No door for anybody else: see [`known_peer`].
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -15,14 +15,19 @@ use super::App;
 use super::credential::Credential;
 use super::extract::Params;
 use super::fault::{Answer, HttpFault};
-use super::guard::{Peer, too_many};
-use super::wire::{AccountBody, PieceHead, ReadingQuery};
+use super::guard::{BODY_BYTES_MAX, Peer, too_many};
+use super::wire::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery};
+
+/// Room for a message that another node took, and its session.
+const SAID_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
 
 /// The paths, each behind the check of who asks.
 pub(super) fn routes(app: &App) -> Router<App> {
-    let attempt = Router::new().route("/output", get(output)).route("/account", post(account));
+    let attempt =
+        Router::new().route("/output", get(output)).route("/printed", get(printed)).route("/account", post(account));
     Router::new()
         .nest("/api/v1/peers/jobs/{job}/attempts/{attempt}", attempt)
+        .route("/api/v1/peers/said", post(said).layer(DefaultBodyLimit::max(SAID_BYTES_MAX)))
         .layer(from_fn_with_state(app.clone(), known_peer))
 }
 
@@ -56,9 +61,19 @@ async fn output(
     Ok((head, piece.bytes.into()))
 }
 
+async fn printed(State(app): State<App>, Path((job, attempt)): Path<(String, u32)>) -> Answer<Json<PrintedBody>> {
+    let printed = app.engine.own_printed(job_id(&job)?, AttemptNumber(attempt)).await?;
+    Ok(Json(printed.into()))
+}
+
 async fn account(State(app): State<App>, Path((job, attempt)): Path<(String, u32)>) -> Answer<Json<AccountBody>> {
     let account = app.engine.account(job_id(&job)?, AttemptNumber(attempt));
     Ok(Json(AccountBody { lives: account == Account::Lives }))
+}
+
+async fn said(State(app): State<App>, Params(query): Params<SaidQuery>, body: Bytes) -> Answer<()> {
+    app.mcp.overheard(&SaidBody::said(body, &query)?);
+    Ok(())
 }
 
 fn job_id(text: &str) -> Result<JobId, Fault> {

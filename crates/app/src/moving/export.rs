@@ -12,7 +12,9 @@ use longshore_engine::Clock;
 use longshore_store::ObjectArtifacts;
 use longshore_store::moving::{Blob, BlobKind, Entry, Item, Packed, Summary};
 
+use super::shelf::Lent;
 use super::{Moved, Progress, run, store_failed};
+use crate::access::tokens;
 use crate::config::Config;
 use crate::daemon::lock;
 use crate::home::Home;
@@ -50,12 +52,23 @@ async fn pack(home: &Home, config: &Config, path: &Path, progress: Progress<'_>)
     };
     store::house(home, config).pack(sink).await.map_err(store_failed)?;
     packed.entry(&Entry::Summary(summary)).map_err(unwritten)?;
+    add_tokens(&mut packed, home, config, path).await?;
     for file in outputs(&home.file("output"), &jobs) {
         add_file(&mut packed, file).map_err(unwritten)?;
     }
     add_artifacts(&mut packed, config, artifacts, path).await?;
     let blobs = packed.finish().map_err(unwritten)?;
     Ok(Moved { store: summary, blobs, existing: false })
+}
+
+async fn add_tokens(packed: &mut Packed, home: &Home, config: &Config, path: &Path) -> Result<(), Fault> {
+    let shelf = Lent::of(home, config).await?;
+    let known = tokens::list(&shelf.0).await;
+    shelf.give_back().await;
+    let text = serde_json::to_vec(&known?).map_err(Fault::internal)?;
+    let blob = Blob { what: BlobKind::Tokens, bytes: text.len() as u64 };
+    let written = packed.begin_blob(blob).and_then(|()| packed.write(&text)).and_then(|()| packed.end_blob());
+    written.map_err(|error| file_failed(path, "written", &error))
 }
 
 /// A file of output.

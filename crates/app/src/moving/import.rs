@@ -8,10 +8,13 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use longshore_domain::artifact::{Artifacts, Source};
 use longshore_domain::fault::{Fault, FaultCode};
+use longshore_engine::Clock;
 use longshore_store::ObjectArtifacts;
 use longshore_store::moving::{BlobKind, Entry, House, PackedReader, Summary};
 
+use super::shelf::Lent;
 use super::{Moved, Progress, inhabited, run, store_failed, unreadable};
+use crate::access::tokens::{self, Token};
 use crate::config::Config;
 use crate::daemon::lock;
 use crate::home::Home;
@@ -73,6 +76,7 @@ async fn unpack_blobs(home: &Home, config: &Config, path: &Path, progress: Progr
     while let Some(entry) = reader.next().map_err(unread)? {
         let Entry::Blob(blob) = entry else { continue };
         match blob.what {
+            BlobKind::Tokens => put_tokens(home, config, &mut reader, path).await?,
             BlobKind::Output { day, job, attempt, index } => {
                 let suffix = if index { ".idx" } else { "" };
                 let name = format!("{job}.{attempt}.log{suffix}");
@@ -92,6 +96,23 @@ async fn unpack_blobs(home: &Home, config: &Config, path: &Path, progress: Progr
         progress(reader.position());
     }
     Ok(())
+}
+
+async fn put_tokens(home: &Home, config: &Config, reader: &mut PackedReader, path: &Path) -> Result<(), Fault> {
+    let mut text = vec![];
+    loop {
+        let bytes = reader.blob().map_err(|error| unreadable(path, &error))?;
+        if bytes.is_empty() {
+            break;
+        }
+        text.extend(bytes);
+    }
+    let moved: Vec<Token> = serde_json::from_slice(&text).map_err(|error| unreadable(path, &error.into()))?;
+    home.prepare()?;
+    let shelf = Lent::of(home, config).await?;
+    let put = tokens::move_in(&shelf.0, &moved, Clock::system().now()).await;
+    shelf.give_back().await;
+    put
 }
 
 /// The folder of a day, made if need be.

@@ -2,6 +2,7 @@
 
 mod export;
 mod import;
+mod shelf;
 
 use std::path::Path;
 

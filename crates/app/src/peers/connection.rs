@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Request, Response, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -27,7 +27,7 @@ type Asked<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 ///
 /// # Errors
 /// Whatever keeps the answer away.
-pub(super) async fn ask(address: &Uri, request: Request<Empty<Bytes>>) -> Asked<Response<Bytes>> {
+pub(super) async fn ask(address: &Uri, request: Request<Full<Bytes>>) -> Asked<Response<Bytes>> {
     let host = address.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let is_https = address.scheme_str() == Some("https");
     let port = address.port_u16().unwrap_or(if is_https { 443 } else { 80 });
@@ -59,7 +59,7 @@ fn tls() -> Asked<Arc<ClientConfig>> {
     Ok(Arc::new(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()))
 }
 
-async fn exchange<S>(stream: S, request: Request<Empty<Bytes>>) -> Asked<Response<Bytes>>
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Asked<Response<Bytes>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::http::{Request, Response, Uri, header};
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Bytes;
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::store::Store;
 use longshore_domain::{AttemptNumber, JobId, NodeId};
 use longshore_engine::Clock;
-use longshore_engine::peers::{Account, Peers, Piece, Reading};
+use longshore_engine::peers::{Account, Peers, Piece, Printed, Reading, Said};
 
-use crate::http::wire::{AccountBody, FaultBody, PieceHead, ReadingQuery};
+use crate::http::wire::{AccountBody, FaultBody, PieceHead, PrintedBody, ReadingQuery, SaidBody};
 pub(crate) use token::PeerKey;
 
 /// Longest wait for an answer beyond what was asked for.
@@ -36,6 +36,18 @@ impl Lines {
     }
 
     async fn ask(&self, node: NodeId, method: &str, path: &str, wait: Duration) -> Result<Response<Bytes>, Fault> {
+        self.send(node, method, path, Bytes::new(), wait).await
+    }
+
+    /// Sends a request with a body, whose digest must be part of `path`: the token covers nothing else.
+    async fn send(
+        &self,
+        node: NodeId,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        wait: Duration,
+    ) -> Result<Response<Bytes>, Fault> {
         let record = self.store.nodes(self.clock.now()).await?.into_iter().find(|record| record.node.id == node);
         let Some(NodeRecord { node: record, .. }) = record else {
             return Err(unreachable(&node.to_string(), "it is not there any more"));
@@ -52,7 +64,7 @@ impl Lines {
             .uri(path)
             .header(header::HOST, host)
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .body(Empty::new())
+            .body(Full::new(body))
             .map_err(Fault::internal)?;
         let asked = tokio::time::timeout(wait + ANSWER_MAX, connection::ask(&address, request)).await;
         let answer = asked.map_err(|_| failed(&"no answer in time"))?.map_err(|error| failed(&error))?;
@@ -71,6 +83,19 @@ impl Peers for Lines {
         let path = format!("/api/v1/peers/jobs/{job}/attempts/{attempt}/output?{query}");
         let (parts, bytes) = self.ask(node, "GET", &path, reading.wait).await?.into_parts();
         PieceHead::read(&parts.headers).map(|head| head.with(bytes.into())).ok_or_else(misunderstood)
+    }
+
+    async fn printed(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Printed, Fault> {
+        let path = format!("/api/v1/peers/jobs/{job}/attempts/{attempt}/printed");
+        let answer = self.ask(node, "GET", &path, Duration::ZERO).await?;
+        let body: PrintedBody = serde_json::from_slice(answer.body()).map_err(|_| misunderstood())?;
+        Ok(body.into())
+    }
+
+    async fn hand_on(&self, node: NodeId, said: &Said) -> Result<(), Fault> {
+        let body = SaidBody::from(said);
+        let path = format!("/api/v1/peers/said?digest={}", body.digest());
+        self.send(node, "POST", &path, body.into_bytes(), Duration::ZERO).await.map(drop)
     }
 
     async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {

@@ -13,7 +13,7 @@ use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::harness::{Home, pid_of, until_there};
-use crate::nodes::pair_on;
+use crate::nodes::{pair_on, pair_with};
 
 /// A client that comes to any node with whatever a proxy lets through.
 struct Client {
@@ -78,12 +78,30 @@ impl Client {
         answer["result"].take()
     }
 
+    /// Says something that is no request.
+    fn says(&self, home: &Home, message: &Value) {
+        let taken = read_until(&mut self.open(home, "POST", &[], &message.to_string()), |_| false);
+        assert!(taken.starts_with("HTTP/1.1 202"), "{taken}");
+    }
+
+    /// Answers what was asked on a stream.
+    fn answers(&self, home: &Home, stream: &str, answer: Value) {
+        let asked = stream.lines().find(|line| line.contains("elicitation/create")).unwrap();
+        let asked: Value = serde_json::from_str(asked.strip_prefix("data: ").unwrap()).unwrap();
+        self.says(home, &json!({ "jsonrpc": "2.0", "id": asked["id"], "result": answer }));
+    }
+
     /// What comes of a modern request of a client that takes tasks and shows forms.
-    fn modern(&self, home: &Home, method: &str, mut params: Value) -> Value {
+    fn modern(&self, home: &Home, method: &str, params: Value) -> Value {
         let extensions = json!({ "io.modelcontextprotocol/tasks": {} });
+        self.able(home, method, params, json!({ "extensions": extensions, "elicitation": { "form": {} } }))
+    }
+
+    /// What comes of a modern request of a client that is able to do this.
+    fn able(&self, home: &Home, method: &str, mut params: Value, capabilities: Value) -> Value {
         params["_meta"] = json!({
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": { "extensions": extensions, "elicitation": { "form": {} } },
+            "io.modelcontextprotocol/clientCapabilities": capabilities,
             "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
         });
         self.ask(home, method, params)
@@ -92,6 +110,11 @@ impl Client {
 
 fn message(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
+}
+
+/// Whether a whole question has come.
+fn is_asked(stream: &str) -> bool {
+    stream.split_once("elicitation/create").is_some_and(|(_, rest)| rest.contains("\n\n"))
 }
 
 /// Reads until that is there, or the stream ends.
@@ -202,16 +225,8 @@ fn a_legacy_task_of_one_node_is_polled_answered_and_cancelled_through_another() 
     look_until(|| look(&one), "input_required");
     let waits = message("tasks/result", json!({ "taskId": id })).to_string();
     let mut result = client.open(&two, "POST", &[], &waits);
-    let text = read_until(&mut result, |text| {
-        text.split_once("elicitation/create").is_some_and(|(_, rest)| rest.contains("\n\n"))
-    });
-    let question =
-        text.lines().find(|line| line.contains("elicitation/create")).unwrap().strip_prefix("data: ").unwrap();
-    let question: Value = serde_json::from_str(question).unwrap();
-    let content = json!({ "action": "accept", "content": { "value": "this" } });
-    let answer = json!({ "jsonrpc": "2.0", "id": question["id"], "result": content }).to_string();
-    let taken = read_until(&mut client.open(&two, "POST", &[], &answer), |_| false);
-    assert!(taken.starts_with("HTTP/1.1 202"), "{taken}");
+    let text = read_until(&mut result, is_asked);
+    client.answers(&one, &text, json!({ "action": "accept", "content": { "value": "this" } }));
     look_until(|| look(&one), "working");
     client.ask(&two, "tasks/cancel", json!({ "taskId": id }));
     look_until(|| look(&one), "cancelled");
@@ -304,4 +319,68 @@ fn the_stream_of_a_call_is_gone_on_with_on_another_node() {
     assert_eq!(answer["id"], 1, "{answer}");
     assert_eq!(answer["result"]["structuredContent"]["outcome"]["exit_code"], 7, "{answer}");
     assert_eq!(runs.run(&["ls", "--json"]).ok().text().lines().count(), 1, "nothing was run again");
+}
+
+#[test]
+fn a_call_that_comes_back_leg_by_leg_may_come_to_any_node() {
+    let (one, two) = pair_with(&Server::shared().database(), "30s", "call_budget = \"1s\"");
+    let token = one.run(&["token", "create", "agent", "--json"]).ok().json()["token"].as_str().unwrap().to_owned();
+    let client = Client::new(token);
+    let go = one.scratch("go");
+    let call = |home: &Home, state: &Value| {
+        let mut params = run(&until_there(&go));
+        if !state.is_null() {
+            params["requestState"] = state.clone();
+        }
+        client.able(home, "tools/call", params, json!({}))
+    };
+    let first = call(&one, &Value::Null);
+    assert_eq!(first["resultType"], "input_required", "{first}");
+    let second = call(&two, &first["requestState"]);
+    assert_eq!(second["resultType"], "input_required", "{second}");
+    kill_process(pid_of(&two.daemon()), Signal::KILL).unwrap();
+    std::fs::write(&go, "").unwrap();
+    let mut last = call(&one, &second["requestState"]);
+    while last["resultType"] == "input_required" {
+        last = call(&two, &last["requestState"]);
+    }
+    assert_eq!(last["structuredContent"]["outcome"]["exit_code"], 7, "{last}");
+    assert_eq!(one.run(&["ls", "--json"]).ok().text().lines().count(), 1, "nothing was run again");
+}
+
+#[test]
+fn what_a_request_on_one_node_asks_is_answered_through_another() {
+    let (one, two) = pair_on(&Server::shared().database(), "30s");
+    let token = one.run(&["token", "create", "agent", "--json"]).ok().json()["token"].as_str().unwrap().to_owned();
+    let client = Client::legacy(&one, token);
+    let mut jobs = vec![];
+    for code in [3, 4] {
+        let job = client.ask(&one, "tools/call", run(&format!("exit {code}")))["structuredContent"]["job"].take();
+        jobs.push(job.as_str().unwrap().to_owned());
+    }
+    for (asker, other) in [(&one, &two), (&two, &one)] {
+        let prompt = message("prompts/get", json!({ "name": "explain" })).to_string();
+        let mut stream = client.open(asker, "POST", &[], &prompt);
+        let asked = read_until(&mut stream, is_asked);
+        client.answers(other, &asked, json!({ "action": "accept", "content": { "job": jobs[0] } }));
+        let explained = read_until(&mut stream, |_| false);
+        assert!(explained.contains("\"messages\"") && explained.contains(&jobs[0]), "{explained}");
+        // Nobody waits for it any more.
+        client.answers(other, &asked, json!({ "action": "decline" }));
+    }
+}
+
+#[test]
+fn a_request_of_one_node_is_given_up_through_another() {
+    let (runs, other) = pair_on(&Server::shared().database(), "30s");
+    let token = runs.run(&["token", "create", "agent", "--json"]).ok().json()["token"].as_str().unwrap().to_owned();
+    let client = Client::legacy(&runs, token);
+    let mut held = client.open(&other, "POST", &[], &message("tools/call", run("exec sleep 1000")).to_string());
+    read_until(&mut held, |text| text.contains("id: "));
+    let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
+    client.says(&runs, &cancelled);
+    let rest = read_until(&mut held, |_| false);
+    assert!(!rest.contains("\"result\"") && !rest.contains("\"error\""), "{rest}");
+    // There is no such request any more, here or there.
+    client.says(&runs, &cancelled);
 }

@@ -248,3 +248,20 @@ fn advice_names_the_next_command() {
         assert!(refused.stderr.contains("next:") && refused.stderr.contains(word), "{refused:?}");
     }
 }
+
+#[test]
+fn objects_that_no_job_has_are_counted_before_they_are_removed() {
+    let home = Home::new();
+    home.daemon();
+    let name = "a".repeat(64);
+    let folder = home.path("artifacts/objects/aa");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join(&name), "nobody has me").unwrap();
+    let object = std::fs::File::options().write(true).open(folder.join(&name)).unwrap();
+    object.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let counted = home.run(&["gc", "--dry-run", "--json"]).ok().json();
+    assert_eq!((&counted["objects"], &counted["object_bytes"]), (&1.into(), &13.into()), "{counted}");
+    let words = home.run(&["gc"]).ok().text();
+    assert!(words.contains("1 objects that no job has (13 B) removed"), "{words}");
+    assert!(!folder.join(&name).exists());
+}

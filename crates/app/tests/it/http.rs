@@ -55,6 +55,7 @@ fn a_job_has_exactly_these_fields() {
             "id",
             "kind",
             "name",
+            "node",
             "number",
             "outcome",
             "output_bytes",

@@ -18,4 +18,5 @@ mod oauth;
 mod postgres;
 mod privileges;
 mod refusals;
+mod restoring;
 mod scripts;

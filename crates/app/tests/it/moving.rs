@@ -20,6 +20,7 @@ fn a_home_moves_to_a_server_and_back() {
     let file = from.scratch("house");
     let running = from.run(&["export", &file]);
     assert!(running.code == 69 && running.stderr.contains("longshore down"), "{running:?}");
+    let token = from.run(&["token", "create", "ci", "--json"]).ok().json()["token"].as_str().unwrap().to_owned();
     from.run(&["down"]).ok();
     let exported = from.run(&["export", &file, "--json"]).ok().json();
     assert_eq!(exported["store"]["jobs"]["count"], 3);
@@ -37,6 +38,10 @@ fn a_home_moves_to_a_server_and_back() {
         assert_eq!(printed(home, &failed), long);
         assert_eq!(home.finished(&failed)["outcome"]["exit_code"], 3);
         assert_eq!(home.run(&["show", &waiting, "--json"]).ok().json()["state"], "waiting");
+        let bearer = format!("Bearer {token}");
+        let opened = home.ask_with("GET", "/api/v1/jobs", &[("authorization", &bearer)], b"").status;
+        assert_eq!(opened, 200, "its token opens the new house");
+        assert_eq!(home.run(&["token", "list", "--json"]).ok().text().lines().count(), 1, "once, however often");
         home.run(&["down"]).ok();
         file = home.scratch("house");
         let text = home.run(&["export", &file]).ok().text();

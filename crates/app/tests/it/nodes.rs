@@ -15,9 +15,14 @@ fn pair(lease: &str) -> (Home, Home) {
 }
 
 pub(crate) fn pair_on(url: &str, lease: &str) -> (Home, Home) {
+    pair_with(url, lease, "")
+}
+
+/// The same with more settings.
+pub(crate) fn pair_with(url: &str, lease: &str, more: &str) -> (Home, Home) {
     let home = |name: &str| {
         let settings = format!(
-            "lease = \"{lease}\"\n[store]\nurl = \"{url}\"\n[node]\nname = \"{name}\"\nlabels = [\"of-{name}\"]\n"
+            "lease = \"{lease}\"\n{more}\n[store]\nurl = \"{url}\"\n[node]\nname = \"{name}\"\nlabels = [\"of-{name}\"]\n"
         );
         Home::configured(&settings)
     };
@@ -100,6 +105,38 @@ fn output_of_a_job_is_read_through_any_node() {
     assert!(refused.json()["message"].as_str().unwrap().contains("runs"), "{refused:?}");
     runs.daemon();
     assert_eq!(other.run(&["logs", &id]).ok().text(), "up\ndown\n");
+}
+
+#[test]
+fn a_job_is_shown_on_any_node_as_on_its_own() {
+    let (runs, other) = pair("30s");
+    let go = runs.scratch("go");
+    let line = format!("echo '[3/4] linking'; {}", until_there(&go));
+    let id = other.submit(&["--", "sh", "-c", &line]);
+    assert_eq!(other.first_line(&id), "[3/4] linking\n");
+    let show = |home: &Home| home.run(&["show", "--json", &id]).ok().json();
+    // Its start is on record after the command has begun.
+    while show(&runs)["progress"].is_null() || show(&runs)["silent_ms"].is_null() || show(&runs)["output_bytes"] != 17 {
+    }
+    let (there, seen) = (show(&runs), show(&other));
+    for member in ["progress", "output_bytes", "node", "state"] {
+        assert_eq!(seen[member], there[member], "{member}");
+    }
+    assert_eq!((&seen["node"], &seen["progress"]["percent"]), (&"runs".into(), &75.0.into()));
+    assert!(seen["silent_ms"].is_u64(), "{seen}");
+    let words = other.run(&["show", &id]).ok().text();
+    assert!(["node          runs", "75% [3/4]", "17 B"].iter().all(|word| words.contains(word)), "{words}");
+    assert!(other.run(&["ls", "--json"]).ok().json()["output_bytes"].is_null(), "a list asks nobody");
+    kill_process(pid_of(&runs.daemon()), Signal::KILL).unwrap();
+    let unseen = show(&other);
+    assert_eq!((&unseen["node"], &unseen["state"]), (&"runs".into(), &"running".into()));
+    let unknown = ["progress", "output_bytes", "silent_ms"];
+    assert!(unknown.iter().all(|member| unseen[member].is_null()), "{unseen}");
+    let words = other.run(&["show", &id]).ok().text();
+    assert!(words.contains("not known: the node that has it does not answer"), "{words}");
+    std::fs::write(&go, "").unwrap();
+    runs.daemon();
+    assert_eq!(other.finished(&id)["output_bytes"], 22);
 }
 
 #[test]

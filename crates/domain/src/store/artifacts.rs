@@ -25,6 +25,15 @@ pub struct Keep {
     pub since: u64,
 }
 
+/// How old what becomes unneeded is, since its job ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ages {
+    /// Output.
+    pub output: Duration,
+    /// Everything that a job has.
+    pub record: Duration,
+}
+
 /// The part of the storage port that is about artifacts.
 #[async_trait]
 pub trait ArtifactRecords: Send + Sync {
@@ -41,6 +50,9 @@ pub trait ArtifactRecords: Send + Sync {
     /// # Errors
     /// [`StoreError::JobNotFound`].
     async fn keep(&self, job: JobId, keep: Keep) -> Result<Vec<Digest>, StoreError>;
+
+    /// Those of `objects` that no job has, or would have once nothing is left of unpinned jobs that is older than that.
+    async fn unneeded(&self, objects: Vec<Digest>, ages: Ages, now: Timestamp) -> Result<Vec<Digest>, StoreError>;
 
     /// Begins a collection: returns those of `objects` that no job has and nobody else is collecting. They are to be
     /// deleted now.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_domain::artifact::{Artifacts, Digest};
+use longshore_domain::artifact::{Artifacts, Digest, Found};
 use longshore_domain::fault::Fault;
+use longshore_domain::store::Ages;
 use tokio::time::Instant;
 
 use super::Keeping;
@@ -24,6 +25,16 @@ const BATCH_MAX: usize = 500;
 pub(crate) struct Collected {
     pub(crate) objects: u64,
     pub(crate) bytes: u64,
+}
+
+impl Collected {
+    /// Counts those of `found` that are named.
+    fn add(&mut self, found: &[Found], named: &[Digest]) {
+        for object in found.iter().filter(|object| named.contains(&object.digest)) {
+            self.objects += 1;
+            self.bytes += object.stored_bytes;
+        }
+    }
 }
 
 /// Deletes those of these objects that no job has; which.
@@ -74,9 +85,21 @@ impl Inner {
         while let Some(found) = listing.next().await? {
             let old: Vec<_> = found.into_iter().filter(|object| object.put_at < before).collect();
             let gone = collect(self, artifacts, old.iter().map(|object| object.digest).collect()).await?;
-            collected.objects += gone.len() as u64;
-            let gone = old.iter().filter(|object| gone.contains(&object.digest));
-            collected.bytes += gone.map(|object| object.stored_bytes).sum::<u64>();
+            collected.add(&old, &gone);
+        }
+        Ok(collected)
+    }
+
+    /// What [`collect_artifacts`](Self::collect_artifacts) would delete after the rest of the retention. Changes nothing.
+    pub(crate) async fn collectable_artifacts(&self, keeping: &Keeping) -> Result<Collected, Fault> {
+        let now = self.clock.now();
+        let ages = Ages { output: self.settings.retention.output, record: self.settings.retention.record };
+        let mut collected = Collected::default();
+        let mut listing = keeping.artifacts.list().await?;
+        while let Some(found) = listing.next().await? {
+            let old: Vec<_> = found.into_iter().filter(|object| object.put_at < now.minus(AGE_MIN)).collect();
+            let objects = old.iter().map(|object| object.digest).collect();
+            collected.add(&old, &self.store.unneeded(objects, ages, now).await?);
         }
         Ok(collected)
     }

@@ -129,7 +129,7 @@ pub(crate) async fn finish(inner: &Arc<Inner>, job: &Job, event: &Event) -> bool
     }
 }
 
-/// Sends all output of an attempt, however long it takes.
+/// Sends all output of an attempt, however long it takes, unless it is removed meanwhile.
 async fn send_all(inner: &Arc<Inner>, job: &Job) {
     let mut pause = TRY_PAUSE;
     loop {
@@ -142,7 +142,15 @@ async fn send_all(inner: &Arc<Inner>, job: &Job) {
         tracing::warn!(job.id = %job.id, why = fault.why, "output could not be kept yet: {}", fault.message);
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(TRY_PAUSE_MAX);
+        if !wants_output(inner, job).await {
+            return;
+        }
     }
+}
+
+/// Whether the output of a job is still to be had, as far as anybody can tell.
+async fn wants_output(inner: &Inner, job: &Job) -> bool {
+    inner.store.job(job.id).await.map_or(true, |found| found.is_some_and(|found| !found.output_expired))
 }
 
 /// Notes beside the output that it is not kept yet.
@@ -164,7 +172,6 @@ async fn send_later(inner: Arc<Inner>, job: Job) {
         () = send_all(&inner, &job) => {}
         () = inner.closing.cancelled() => return,
     }
-    tracing::info!(job.id = %job.id, "output is kept");
     drop(std::fs::remove_file(note));
 }
 

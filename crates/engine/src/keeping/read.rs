@@ -49,6 +49,22 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Whether the output of each attempt that this node has files of is wholly kept elsewhere too.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(crate) async fn keeps_all(&self, job: &Job) -> Result<bool, Fault> {
+        if self.output_keeping().is_none() {
+            return Ok(false);
+        }
+        let artifacts = self.store.artifacts(job.id).await?;
+        let mut here =
+            (1..=job.attempt.0).map(AttemptNumber).filter(|attempt| self.settings.output_path(job, *attempt).exists());
+        Ok(here.all(|attempt| artifacts.iter().any(|artifact| artifact.name == index_name(attempt))))
+    }
+}
+
 impl<'k> Kept<'k> {
     async fn of(keeping: &'k Keeping, artifacts: &[Artifact], attempt: AttemptNumber) -> Result<Self, Fault> {
         let start = |artifact: &Artifact| artifact.name.strip_prefix(&prefix(attempt))?.parse::<u64>().ok();

@@ -16,7 +16,7 @@ impl Engine {
     /// Reads output of an attempt that runs or ran on this node; empty if it never did. Cancel safe.
     ///
     /// # Errors
-    /// `job_not_found`, or `file_failed`.
+    /// `job_not_found`, `file_failed`, or those of kept output.
     pub async fn own_output(&self, reading: Reading) -> Result<Piece, Fault> {
         let deadline = Instant::now() + reading.wait;
         let mut news = self.inner.hub.listen(reading.job);
@@ -25,7 +25,7 @@ impl Engine {
         loop {
             // Looked at before its output: if it is over, the output read next is all there will be.
             let goes_on = self.inner.is_live(job.id, reading.attempt);
-            let piece = self.read_here(&job, &reading).await?;
+            let piece = self.read_here_or_kept(&job, &reading).await?;
             let is_news = !piece.bytes.is_empty() || piece.omitted > 0;
             if is_news || !goes_on || !self.inner.came(news.changed(), deadline).await {
                 return Ok(piece);
@@ -34,7 +34,7 @@ impl Engine {
     }
 
     /// Reads output from the files of this node.
-    pub(super) async fn read_here(&self, job: &Job, reading: &Reading) -> Result<Piece, Fault> {
+    async fn read_here(&self, job: &Job, reading: &Reading) -> Result<Piece, Fault> {
         let path = self.inner.settings.output_path(job, reading.attempt);
         let (from, bytes_max) = (reading.from, reading.bytes_max);
         let read = tokio::task::spawn_blocking(move || read(&path, from, bytes_max)).await.map_err(Fault::internal)?;
@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// Who took the attempt, by the history.
-    async fn claimant(&self, job: JobId, attempt: AttemptNumber) -> Result<Option<NodeId>, Fault> {
+    pub(super) async fn claimant(&self, job: JobId, attempt: AttemptNumber) -> Result<Option<NodeId>, Fault> {
         let mut after = EventSeq(0);
         loop {
             let events = self.inner.store.events(after, Some(job), EVENTS_MAX).await?;

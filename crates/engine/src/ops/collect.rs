@@ -6,13 +6,16 @@ use super::retention::RetentionReport;
 use crate::Engine;
 
 impl Engine {
-    /// Deletes the objects of artifacts that no job has any more. How many that would be is only known by doing it.
+    /// Deletes the objects of artifacts that no job has any more; a dry run counts them, with those that no job would have.
     ///
     /// # Errors
     /// The store's own, and `artifacts_unavailable`.
     pub(super) async fn collect_artifacts(&self, report: &mut RetentionReport) -> Result<(), Fault> {
-        if let (Some(keeping), false) = (&self.inner.settings.artifacts, report.dry_run) {
-            let collected = self.inner.collect_artifacts(keeping).await?;
+        if let Some(keeping) = &self.inner.settings.artifacts {
+            let collected = match report.dry_run {
+                true => self.inner.collectable_artifacts(keeping).await?,
+                false => self.inner.collect_artifacts(keeping).await?,
+            };
             (report.objects, report.object_bytes) = (collected.objects, collected.bytes);
         }
         Ok(())

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use longshore_domain::NodeId;
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::node::NodeRecord;
+use longshore_domain::{AttemptNumber, Job, NodeId};
 use tokio::time::Instant;
 
 use crate::{Engine, membership};
@@ -38,6 +38,22 @@ impl Engine {
             record,
         };
         Ok(records.into_iter().map(view).collect())
+    }
+
+    /// Name of the node that runs the newest attempt of a job, or ran it; nothing if there was none, or the node was
+    /// forgotten.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn node_of(&self, job: &Job) -> Result<Option<String>, Fault> {
+        let holder = match job.state.lease() {
+            Some(lease) => Some(lease.holder),
+            None if job.attempt == AttemptNumber::default() => None,
+            None => self.claimant(job.id, job.attempt).await?,
+        };
+        let records = self.inner.store.nodes(self.inner.clock.now()).await?;
+        let found = records.into_iter().find(|record| Some(record.node.id) == holder);
+        Ok(found.map(|record| record.node.name))
     }
 
     /// Has the node that `name` names (its id or name; empty: this one) take no more jobs, or take them again. What it

@@ -1,10 +1,13 @@
 //! Removing finished jobs for good.
 
+use std::path::{Path, PathBuf};
+
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::{AttemptNumber, Job};
 
 use crate::Engine;
 use crate::engine::Caller;
+use crate::process::output::index_path;
 
 /// What a removal did.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ impl Engine {
                 .why("only a finished job can be removed")
                 .next("cancel it first"));
         }
-        if self.inner.store.remove(vec![job.id]).await? == 0 {
+        if self.inner.store.remove(vec![job.id]).await?.is_empty() {
             let (why, next) = match job.pinned {
                 true => ("it is pinned", "unpin it first"),
                 false => ("jobs that wait for it have not been told of its end yet", "try again in a moment"),
@@ -47,21 +50,32 @@ impl Engine {
         Ok(self.inner.store.pin(job.id, pinned).await?)
     }
 
-    /// Deletes the output files of every attempt; returns the bytes that were freed.
+    /// Deletes the output files of every attempt that are here; returns the bytes that were freed.
     pub(super) fn delete_output(&self, job: &Job) -> u64 {
         let mut freed = 0;
-        for attempt in (1..=job.attempt.0).map(AttemptNumber) {
-            let log = self.inner.settings.output_path(job, attempt);
-            let index = crate::process::output::index_path(&log);
-            for path in [log, index] {
-                let size = std::fs::metadata(&path).map_or(0, |found| found.len());
-                match std::fs::remove_file(&path) {
-                    Ok(()) => freed += size,
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(error) => tracing::warn!(path = %path.display(), %error, "output could not be deleted"),
-                }
+        for path in self.output_files(job) {
+            let size = size_of(&path);
+            match std::fs::remove_file(&path) {
+                Ok(()) => freed += size,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(path = %path.display(), %error, "output could not be deleted"),
             }
         }
         freed
     }
+
+    /// The bytes that [`delete_output`](Self::delete_output) would free.
+    pub(super) fn output_size(&self, job: &Job) -> u64 {
+        self.output_files(job).map(|path| size_of(&path)).sum()
+    }
+
+    /// Where the output of every attempt is, with its index.
+    fn output_files(&self, job: &Job) -> impl Iterator<Item = PathBuf> {
+        let log = |attempt| self.inner.settings.output_path(job, AttemptNumber(attempt));
+        (1..=job.attempt.0).map(log).flat_map(|log| [index_path(&log), log])
+    }
+}
+
+fn size_of(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |found| found.len())
 }

@@ -1,12 +1,14 @@
 //! Removing what has grown old: first output, then records, which are archived before they are deleted.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::job::{EventKind, EventRecord, JobSpec, Question};
-use longshore_domain::{EventSeq, Job, Timestamp};
+use longshore_domain::store::OldJobs;
+use longshore_domain::{EventSeq, Job, JobId, Timestamp};
 use serde::Serialize;
 
 use crate::Engine;
@@ -25,7 +27,7 @@ pub struct RetentionReport {
     pub output_bytes: u64,
     /// Records that were archived and removed.
     pub records: u64,
-    /// Files of output that no record led to any more.
+    /// Files of output that no record led to any more, or whose output was noted as gone.
     pub orphans: u64,
     /// Bytes that they took.
     pub orphan_bytes: u64,
@@ -40,115 +42,122 @@ pub struct RetentionReport {
 #[derive(Serialize)]
 struct Archived<'a> {
     job: &'a Job,
-    spec: Option<JobSpec>,
+    spec: JobSpec,
     events: Vec<EventRecord>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     questions: Vec<Question>,
 }
 
 impl Engine {
-    /// Removes output and records that are older than the retention allows, and the oldest output beyond the space
-    /// ceiling, as well as output that no record leads to. Pinned and unfinished jobs are never touched. Can be interrupted and repeated at any point.
+    /// Removes output and records that are older than the retention allows, the oldest output beyond the space ceiling,
+    /// output that no record leads to, and objects that no job has. Pinned and unfinished jobs are never touched. Can be
+    /// interrupted and repeated at any point, and several nodes may do it at once.
+    ///
+    /// What the nodes share goes by the store: it is noted there first, and only what the note has taken in is deleted,
+    /// here at once and on every other node when that one cleans its own folder.
     ///
     /// # Errors
     /// The store's own, or `file_failed` when the archive cannot be written: then no record was removed.
     pub async fn gc(&self, dry_run: bool) -> Result<RetentionReport, Fault> {
-        let now = self.inner.clock.now();
-        let retention = self.inner.settings.retention.clone();
-        let orphans = self.sweep_orphans(dry_run).await?;
-        let mut report = RetentionReport {
-            dry_run,
-            orphans: orphans.files,
-            orphan_bytes: orphans.bytes,
-            ..RetentionReport::default()
-        };
-        self.expire_outputs(now.minus(retention.output), None, &mut report).await?;
-        let used = folder_bytes(&self.inner.settings.output_dir);
-        let counted = u64::from(dry_run) * report.orphan_bytes;
-        let over = used.saturating_sub(counted).saturating_sub(retention.output_bytes_max);
-        if over > 0 {
-            let target = report.output_bytes * u64::from(dry_run) + over;
-            self.expire_outputs(now, Some(target), &mut report).await?;
-        }
-        self.archive_records(now.minus(retention.record), &mut report).await?;
+        let _alone = self.inner.cleaning.lock().await;
+        let mut report = RetentionReport { dry_run, ..RetentionReport::default() };
+        self.sweep_orphans(&mut report).await?;
+        let counted = self.expire_outputs(&mut report).await?;
+        self.make_room(&counted, &mut report).await?;
+        self.archive_records(&mut report).await?;
         self.collect_artifacts(&mut report).await?;
         Ok(report)
     }
 
-    /// Removes old output; with `bytes` only until that much was freed by this call.
-    async fn expire_outputs(
-        &self,
-        before: Timestamp,
-        bytes: Option<u64>,
-        report: &mut RetentionReport,
-    ) -> Result<(), Fault> {
-        let mut freed = 0;
+    /// Removes old output; a dry run only counts it, and returns the jobs.
+    async fn expire_outputs(&self, report: &mut RetentionReport) -> Result<HashSet<JobId>, Fault> {
+        let age = self.inner.settings.retention.output;
+        let mut query = OldJobs { age, with_output: true, after: None };
+        let mut counted = HashSet::new();
         loop {
-            let jobs = self.inner.store.with_old_output(before, BATCH_MAX).await?;
-            let full = jobs.len() == BATCH_MAX;
-            let mut gone = vec![];
-            for job in &jobs {
-                if bytes.is_some_and(|bytes| freed >= bytes) {
-                    break;
+            let jobs = self.next_old(&mut query).await?;
+            if jobs.is_empty() {
+                return Ok(counted);
+            }
+            match report.dry_run {
+                true => {
+                    report.outputs += jobs.len() as u64;
+                    report.output_bytes += jobs.iter().map(|job| self.output_size(job)).sum::<u64>();
+                    counted.extend(jobs.iter().map(|job| job.id));
                 }
-                let size = if report.dry_run { self.output_size(job) } else { self.delete_output(job) };
-                freed += size;
-                gone.push(job.id);
-            }
-            report.outputs += gone.len() as u64;
-            let enough = gone.len() < jobs.len();
-            if !report.dry_run && !gone.is_empty() {
-                self.inner.store.output_expired(gone).await?;
-            }
-            if !full || enough || report.dry_run {
-                report.output_bytes += freed;
-                return Ok(());
+                false => self.expire_output(&jobs, report).await?,
             }
         }
     }
 
-    fn output_size(&self, job: &Job) -> u64 {
-        let attempts = (1..=job.attempt.0).map(longshore_domain::AttemptNumber);
-        let paths = attempts.map(|attempt| self.inner.settings.output_path(job, attempt));
-        paths.map(|path| std::fs::metadata(path).map_or(0, |found| found.len())).sum()
+    /// Notes that the output of these jobs is gone, and deletes what of it is here. Whoever is interrupted in between
+    /// leaves files that the next sweep deletes.
+    pub(super) async fn expire_output(&self, jobs: &[Job], report: &mut RetentionReport) -> Result<(), Fault> {
+        let gone = self.inner.store.output_expired(jobs.iter().map(|job| job.id).collect()).await?;
+        report.outputs += gone.len() as u64;
+        report.output_bytes += self.delete_outputs(jobs, gone);
+        Ok(())
     }
 
-    async fn archive_records(&self, before: Timestamp, report: &mut RetentionReport) -> Result<(), Fault> {
+    /// Deletes the output of those of the jobs that are named; the bytes that were freed.
+    fn delete_outputs(&self, jobs: &[Job], named: Vec<JobId>) -> u64 {
+        let named = HashSet::<JobId>::from_iter(named);
+        jobs.iter().filter(|job| named.contains(&job.id)).map(|job| self.delete_output(job)).sum()
+    }
+
+    /// The next page of old jobs; empty at the end.
+    async fn next_old(&self, query: &mut OldJobs) -> Result<Vec<Job>, Fault> {
+        let jobs = self.inner.store.old_jobs(*query, self.inner.clock.now(), BATCH_MAX).await?;
+        if let Some(last) = jobs.last() {
+            query.after = last.finished_at().map(|at| (at, last.number));
+        }
+        Ok(jobs)
+    }
+
+    async fn archive_records(&self, report: &mut RetentionReport) -> Result<(), Fault> {
+        let age = self.inner.settings.retention.record;
+        let mut query = OldJobs { age, ..OldJobs::default() };
         loop {
-            let jobs = self.inner.store.old_jobs(before, BATCH_MAX).await?;
-            if report.dry_run || jobs.is_empty() {
+            let jobs = self.next_old(&mut query).await?;
+            if jobs.is_empty() {
+                return Ok(());
+            }
+            if report.dry_run {
                 report.records += jobs.len() as u64;
-                return Ok(());
+                continue;
             }
-            let mut lines = Vec::new();
-            for job in &jobs {
-                let spec = self.inner.store.spec(job.id).await?;
-                let events = self.inner.store.events(EventSeq(0), Some(job.id), EVENTS_MAX).await?;
-                let asked = events.iter().any(|event| event.kind == EventKind::Asked);
-                let questions = if asked { self.inner.store.questions(job.id).await? } else { vec![] };
-                serde_json::to_writer(&mut lines, &Archived { job, spec, events, questions })
-                    .map_err(Fault::internal)?;
-                lines.push(b'\n');
-            }
-            let path = self.inner.settings.archive_dir.join(archive_name(self.inner.clock.now()));
-            tokio::task::spawn_blocking(move || append_compressed(&path, &lines))
-                .await
-                .map_err(Fault::internal)?
-                .map_err(|error| {
-                    Fault::new(FaultCode::FileFailed, "the archive of old records cannot be written")
-                        .why(error.to_string())
-                        .next("free some space or correct its permissions; no record was removed")
-                })?;
-            jobs.iter().for_each(|job| {
-                self.delete_output(job);
-            });
-            let removed = self.inner.store.remove(jobs.iter().map(|job| job.id).collect()).await?;
-            report.records += removed;
-            // What the store keeps (others have not been told of its end yet) would come again at once.
-            if removed < jobs.len() as u64 {
-                return Ok(());
-            }
+            let archived = self.archive(&jobs).await?;
+            let removed = self.inner.store.remove(archived).await?;
+            report.records += removed.len() as u64;
+            self.delete_outputs(&jobs, removed);
         }
+    }
+
+    /// Puts the records of these jobs into the archive, each whole; which, for some may have been removed meanwhile.
+    async fn archive(&self, jobs: &[Job]) -> Result<Vec<JobId>, Fault> {
+        let (mut lines, mut archived) = (Vec::new(), vec![]);
+        for job in jobs {
+            let events = self.inner.store.events(EventSeq(0), Some(job.id), EVENTS_MAX).await?;
+            let asked = events.iter().any(|event| event.kind == EventKind::Asked);
+            let questions = if asked { self.inner.store.questions(job.id).await? } else { vec![] };
+            // It goes with the rest in one transaction: as long as it is there, what was read before is whole.
+            let Some(spec) = self.inner.store.spec(job.id).await? else { continue };
+            serde_json::to_writer(&mut lines, &Archived { job, spec, events, questions }).map_err(Fault::internal)?;
+            lines.push(b'\n');
+            archived.push(job.id);
+        }
+        if archived.is_empty() {
+            return Ok(archived);
+        }
+        let path = self.inner.settings.archive_dir.join(archive_name(self.inner.clock.now()));
+        tokio::task::spawn_blocking(move || append_compressed(&path, &lines)).await.map_err(Fault::internal)?.map_err(
+            |error| {
+                Fault::new(FaultCode::FileFailed, "the archive of old records cannot be written")
+                    .why(error.to_string())
+                    .next("free some space or correct its permissions; no record was removed")
+            },
+        )?;
+        Ok(archived)
     }
 }
 
@@ -167,16 +176,4 @@ fn append_compressed(path: &PathBuf, lines: &[u8]) -> std::io::Result<()> {
         Some(folder) => std::fs::File::open(folder)?.sync_all(),
         None => Ok(()),
     }
-}
-
-/// Bytes of all files in a folder and the folders right below it.
-fn folder_bytes(folder: &Path) -> u64 {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .map(|entry| match entry.metadata() {
-            Ok(found) if found.is_dir() => folder_bytes(&entry.path()),
-            Ok(found) => found.len(),
-            Err(_) => 0,
-        })
-        .sum()
 }

@@ -6,12 +6,16 @@ use longshore_domain::estimate::Estimate;
 use longshore_domain::fault::Fault;
 use longshore_domain::job::{JobSpec, StateName};
 use longshore_domain::poll::poll_hint;
-use longshore_domain::{AttemptNumber, Job, Position, Timestamp};
+use longshore_domain::{AttemptNumber, Job, JobId, Position, Timestamp};
 
 use crate::Engine;
 use crate::engine::Caller;
+use crate::peers::Printed;
 use crate::process::Progress;
 use crate::process::output::OutputFile;
+
+/// Longest wait for another node: a view is no reason to keep anybody waiting.
+const PEER_MAX: Duration = Duration::from_secs(1);
 
 /// A job with everything that follows from it and from the present moment.
 #[derive(Clone, Debug)]
@@ -28,9 +32,9 @@ pub struct JobView {
     pub remaining: Option<Duration>,
     /// What its output says of its progress.
     pub progress: Option<Progress>,
-    /// Bytes printed so far by the newest attempt; of one that runs on another node they are not known.
-    pub output_bytes: u64,
-    /// How long it has printed nothing; only while it runs on this node.
+    /// Bytes printed so far by the newest attempt; absent when only another node knows.
+    pub output_bytes: Option<u64>,
+    /// How long it has printed nothing; only while it runs, absent when only another node knows.
     pub silent_for: Option<Duration>,
     /// Ready jobs before it in its queue; only while it is queued.
     pub position: Option<Position>,
@@ -45,7 +49,7 @@ impl Engine {
     /// `job_not_found`.
     pub async fn show(&self, caller: &Caller, name: &str) -> Result<JobView, Fault> {
         let job = self.find(&caller.principal, name).await?;
-        self.view(job).await
+        self.full_view(job).await
     }
 
     /// What the job that `name` names would do.
@@ -57,11 +61,37 @@ impl Engine {
         self.inner.store.spec(job.id).await?.ok_or_else(|| Fault::job_not_found(job.id))
     }
 
-    /// Everything about a job that was just read.
+    /// Everything about a job that was just read, as far as this node knows it. For many jobs at once.
     ///
     /// # Errors
     /// The store's own.
     pub async fn view(&self, job: Job) -> Result<JobView, Fault> {
+        let printed = self.printed_as_known(&job);
+        self.view_with(job, printed).await
+    }
+
+    /// The same, with what only the node knows that runs it. If that one does not answer soon it stays unknown.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub async fn full_view(&self, job: Job) -> Result<JobView, Fault> {
+        let printed = match self.printed_as_known(&job) {
+            None => self.printed_elsewhere(&job).await?,
+            known => known,
+        };
+        self.view_with(job, printed).await
+    }
+
+    /// What an attempt that runs or ran on this node has printed; nothing if it never did.
+    ///
+    /// # Errors
+    /// `job_not_found`.
+    pub async fn own_printed(&self, job: JobId, attempt: AttemptNumber) -> Result<Printed, Fault> {
+        let job = self.inner.store.job(job).await?.ok_or_else(|| Fault::job_not_found(job))?;
+        Ok(self.printed_here(&Job { attempt, ..job }))
+    }
+
+    async fn view_with(&self, job: Job, printed: Option<Printed>) -> Result<JobView, Fault> {
         let at = self.inner.clock.now();
         let state = job.state.name();
         let estimate = match job.is_finished() {
@@ -75,15 +105,13 @@ impl Engine {
         let elapsed = job.started_at.map(|started| job.finished_at().unwrap_or(at).since(started));
         let run = job.state.run().map(|run| at.since(run.started_at));
         let in_state = run.unwrap_or_else(|| at.since(job.changed_at));
-        let output = self.printed(&job, at);
-        // What it prints on another node is not seen here.
-        let is_here = job.state.lease().is_some_and(|lease| lease.holder == self.inner.settings.node.id);
+        let silence = |printed: &Printed| run.map(|run| printed.silent_for.map_or(run, |silent| silent.min(run)));
         Ok(JobView {
             elapsed,
             remaining: run.and_then(|run| estimate.as_ref()?.remaining(run)),
-            progress: self.inner.progress(job.id),
-            output_bytes: output.bytes,
-            silent_for: run.filter(|_| is_here).map(|run| output.quiet.map_or(run, |quiet| quiet.min(run))),
+            output_bytes: printed.as_ref().map(|printed| printed.bytes),
+            silent_for: printed.as_ref().and_then(silence),
+            progress: printed.and_then(|printed| printed.progress),
             position,
             poll_after: poll_hint(state, in_state, estimate.as_ref()),
             estimate,
@@ -92,24 +120,41 @@ impl Engine {
         })
     }
 
-    fn printed(&self, job: &Job, at: Timestamp) -> Printed {
+    /// What the newest attempt has printed, if this node knows.
+    fn printed_as_known(&self, job: &Job) -> Option<Printed> {
         if let Some(report) = job.outcome().and_then(|outcome| outcome.report.as_ref()) {
-            return Printed { bytes: report.output.bytes, quiet: None };
+            return Some(Printed { bytes: report.output.bytes, ..Printed::default() });
         }
         if job.attempt == AttemptNumber::default() {
             // What never ran has printed nothing.
-            return Printed { bytes: 0, quiet: None };
+            return Some(Printed::default());
         }
+        let is_here = match job.state.lease() {
+            _ if self.inner.peers.is_none() => true,
+            Some(lease) => lease.holder == self.inner.settings.node.id,
+            None => self.inner.settings.output_path(job, job.attempt).exists(),
+        };
+        is_here.then(|| self.printed_here(job))
+    }
+
+    fn printed_here(&self, job: &Job) -> Printed {
         let path = self.inner.settings.output_path(job, job.attempt);
         let changed = std::fs::metadata(&path).ok().and_then(|found| found.modified().ok()).and_then(to_timestamp);
-        let bytes = OutputFile::open(&path).map_or(0, |file| file.total());
-        Printed { bytes, quiet: changed.map(|changed| at.since(changed)) }
+        Printed {
+            bytes: OutputFile::open(&path).map_or(0, |file| file.total()),
+            silent_for: changed.map(|changed| self.inner.clock.now().since(changed)),
+            progress: self.inner.progress(job.id, job.attempt),
+        }
     }
-}
 
-struct Printed {
-    bytes: u64,
-    quiet: Option<Duration>,
+    /// What the node says that has the output of the newest attempt, unless that takes too long.
+    async fn printed_elsewhere(&self, job: &Job) -> Result<Option<Printed>, Fault> {
+        let (Some(peers), Some(node)) = (&self.inner.peers, self.elsewhere(job, job.attempt).await?) else {
+            return Ok(None);
+        };
+        let asked = tokio::time::timeout(PEER_MAX, peers.printed(node, job.id, job.attempt)).await;
+        Ok(asked.ok().and_then(Result::ok))
+    }
 }
 
 fn to_timestamp(instant: std::time::SystemTime) -> Option<Timestamp> {

@@ -7,8 +7,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use longshore_domain::{Fault, JobId, Scope};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use tracing::Instrument;
 
 use super::call::Call;
@@ -17,7 +15,7 @@ use super::connection::Connection;
 use super::fixture;
 use super::{Server, Sink, completion, discovery, listen, prompts, resources, tasks, telling, tools};
 use crate::wire::{
-    Era, ErrorCode, LegacyVersion, MODERN, Message, Meta, Notification, Reply, Request, RequestId, ResultBody, RpcError,
+    Era, ErrorCode, LegacyVersion, MODERN, Message, Meta, Reply, Request, RequestId, ResultBody, RpcError,
 };
 
 /// A request that is still under way so long after the engine was told to stop is answered by an error. Waits end at
@@ -111,12 +109,8 @@ impl Server {
     pub fn begin(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
         match Message::parse(message) {
             Ok(Message::Request(request)) => self.requested(connection, &request, sink),
-            Ok(Message::Notification(notification)) => {
-                self.notified(connection, &notification);
-                Begun::Nothing
-            }
-            Ok(Message::Response(response)) => {
-                self.outstanding().answered(connection.origin().scope.as_ref(), &response);
+            Ok(said) => {
+                self.heard(connection.origin().scope.as_ref(), &said);
                 Begun::Nothing
             }
             Err(malformed) => Begun::Done(Reply::failed(malformed.id.as_ref(), malformed.error)),
@@ -144,22 +138,6 @@ impl Server {
             Begun::Nothing => None,
             Begun::Done(reply) => Some(reply),
             Begun::Pending(answer) | Begun::Open(answer) => answer.await,
-        }
-    }
-
-    fn notified(&self, connection: &Connection, notification: &Notification<'_>) {
-        #[derive(Deserialize)]
-        struct Cancelled<'a> {
-            #[serde(borrow, rename = "requestId")]
-            request_id: &'a RawValue,
-        }
-        if notification.method != "notifications/cancelled" {
-            return;
-        }
-        let params = notification.params.map_or("{}", RawValue::get);
-        let cancelled = serde_json::from_str::<Cancelled<'_>>(params).ok();
-        if let Some(id) = cancelled.and_then(|cancelled| RequestId::from_raw(cancelled.request_id)) {
-            self.inflight().give_up(connection.origin().scope.as_ref(), id);
         }
     }
 

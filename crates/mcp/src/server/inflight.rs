@@ -24,12 +24,14 @@ impl Inflight {
         InflightGuard { all: self.clone(), key, given_up }
     }
 
-    /// Ends the waiting of a request; unknown ones are ignored, for the answer may have crossed the notification.
-    pub(crate) fn give_up(&self, scope: Option<&Arc<str>>, id: RequestId) {
-        let Some(scope) = scope else { return };
-        if let Some(token) = self.lock().get(&(Arc::clone(scope), id)) {
+    /// Ends the waiting of a request; whether there is one here, for the answer may have crossed the notification.
+    pub(crate) fn give_up(&self, scope: Option<&Arc<str>>, id: RequestId) -> bool {
+        let key = scope.map(|scope| (Arc::clone(scope), id));
+        let token = key.and_then(|key| self.lock().get(&key).cloned());
+        token.is_some_and(|token| {
             token.cancel();
-        }
+            true
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, CancellationToken>> {

@@ -24,6 +24,7 @@ mod prompts;
 pub(crate) mod request_state;
 mod resources;
 mod rounds;
+mod said;
 mod sessions;
 mod settings;
 mod sink;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use longshore_domain::NodeId;
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -22,20 +23,22 @@ type Waiting = HashMap<Arc<str>, HashMap<String, oneshot::Sender<Answered>>>;
 pub(crate) struct Outstanding(Arc<Mutex<Waiting>>);
 
 impl Outstanding {
-    /// Hands an answer to whoever waits for it. One that nobody waits for is dropped: it may have crossed the end of
-    /// the request that it belonged to.
-    pub(crate) fn answered(&self, scope: Option<&Arc<str>>, response: &Response<'_>) {
+    /// Hands an answer to whoever waits for it here; whether somebody does. If not it may have crossed the end of the
+    /// request that it belonged to.
+    pub(crate) fn answered(&self, scope: Option<&Arc<str>>, response: &Response<'_>) -> bool {
         let id = response.id.and_then(|id| serde_json::from_str::<String>(id.get()).ok());
-        let waiting = scope.zip(id).and_then(|(scope, id)| self.take(scope, &id));
-        match waiting {
-            // The receiver may leave at the same moment.
-            Some(waiting) => drop(waiting.send(outcome(response))),
-            None => tracing::debug!("an answer of a client came too late or to no question"),
+        match scope.zip(id).and_then(|(scope, id)| self.take(scope, &id)) {
+            Some(waiting) => {
+                // The receiver may leave at the same moment.
+                drop(waiting.send(outcome(response)));
+                true
+            }
+            None => false,
         }
     }
 
-    fn enter(&self, scope: &Arc<str>) -> Option<(Entry, oneshot::Receiver<Answered>)> {
-        let id = format!("{:032x}", longshore_engine::clock::random());
+    fn enter(&self, scope: &Arc<str>, node: NodeId) -> Option<(Entry, oneshot::Receiver<Answered>)> {
+        let id = format!("{node}.{:032x}", longshore_engine::clock::random());
         let (sender, receiver) = oneshot::channel();
         let mut all = self.lock();
         let own = all.entry(Arc::clone(scope)).or_default();
@@ -59,6 +62,12 @@ impl Outstanding {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The node that asked what this answers.
+pub(crate) fn asker(response: &Response<'_>) -> Option<NodeId> {
+    let id = serde_json::from_str::<String>(response.id?.get()).ok()?;
+    id.split_once('.')?.0.parse().ok()
 }
 
 fn outcome(response: &Response<'_>) -> Answered {
@@ -112,7 +121,8 @@ impl Call {
         }
         let legacy = matches!(self.era, Era::Legacy(_));
         let scope = self.connection.origin().scope.as_ref().filter(|_| legacy).ok_or(AskError::NoWay)?;
-        let (entry, answer) = self.server.outstanding().enter(scope).ok_or(AskError::TooMany)?;
+        let node = self.engine().settings().node.id;
+        let (entry, answer) = self.server.outstanding().enter(scope, node).ok_or(AskError::TooMany)?;
         let message = request(&entry.id, ask);
         let retraction = Retraction { call: self, entry };
         self.sink.deliver(message).await.map_err(|_| AskError::NoWay)?;

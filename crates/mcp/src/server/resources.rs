@@ -221,7 +221,8 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a Outcome>,
     spec: Value,
-    output_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    output_bytes: Option<u64>,
     output: String,
 }
 
@@ -275,7 +276,7 @@ fn shown_spec(spec: &JobSpec) -> Value {
 async fn output(call: &Call, uri: &str, id: JobId) -> Result<Value, Fault> {
     let name = id.to_string();
     let view = call.engine().show(&call.caller, &name).await?;
-    let offset = view.output_bytes.saturating_sub(OUTPUT_BYTES_MAX as u64);
+    let offset = view.output_bytes.unwrap_or(0).saturating_sub(OUTPUT_BYTES_MAX as u64);
     let start = match view.job.attempt.0 {
         0 => OutputStart::Head,
         _ => OutputStart::Cursor(OutputCursor { attempt: view.job.attempt, offset }),

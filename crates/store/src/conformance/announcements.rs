@@ -142,7 +142,7 @@ pub async fn a_chat_whose_jobs_were_removed_begins_anew(place: &dyn Place) {
     scene.ended_in("bob", "a").await;
     scene.announce(notice("ann", "a")).await;
     scene.announce(notice("bob", "a")).await;
-    assert_eq!(scene.store.remove(vec![old.id]).await.expect("removed"), 1);
+    assert_eq!(scene.store.remove(vec![old.id]).await.expect("removed"), [old.id]);
     assert_eq!(scene.announce(notice("ann", "a")).await, Unannounced::default());
     assert_eq!(scene.announce(notice("bob", "a")).await, Unannounced::default());
     let new = scene.ended_in("ann", "a").await;

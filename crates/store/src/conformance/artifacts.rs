@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::JobId;
-use longshore_domain::store::{Keep, StoreError};
+use longshore_domain::store::{Ages, Keep, StoreError};
 
 use super::scene::{BEGIN, MANY, Place, Scene};
 
@@ -81,7 +81,7 @@ pub async fn artifacts_go_with_their_job(place: &dyn Place) {
     let (old, kept) = (scene.ran(scene.job(), 0).await, scene.ran(scene.job(), 0).await);
     give(&scene, old.id, &[artifact("a", 1), artifact("b", 2)]).await;
     give(&scene, kept.id, &[artifact("a", 2)]).await;
-    assert_eq!(scene.store.remove(vec![old.id]).await.expect("removed"), 1);
+    assert_eq!(scene.store.remove(vec![old.id]).await.expect("removed"), [old.id]);
     assert_eq!(of_job(&scene, old.id).await, []);
     assert_eq!(of_job(&scene, kept.id).await, [artifact("a", 2)]);
     assert_eq!(collect(&scene, &[1, 2]).await, [digest(1)]);
@@ -109,6 +109,34 @@ pub async fn only_what_no_job_has_is_collected(place: &dyn Place) {
     let replace = Keep { remove: vec!["a".into()], ..add(&[artifact("b", 5)], 0) };
     assert_eq!(scene.store.keep(job.id, replace).await.expect("kept"), []);
     assert_eq!(collect(&scene, &[1, 2, 5]).await, [digest(1), digest(2)]);
+}
+
+pub async fn what_will_be_unneeded_is_known_before(place: &dyn Place) {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let scene = Scene::new(place).await;
+    let [old, pinned, fresh, open] = [
+        scene.ran(scene.job(), 0).await,
+        scene.ran(scene.job(), 0).await,
+        scene.ran(scene.job(), 0).await,
+        scene.running(scene.job()).await,
+    ];
+    scene.store.pin(pinned.id, true).await.expect("pinned");
+    give(&scene, old.id, &[artifact("output/1/0", 1), artifact("report", 2), artifact("shared", 3)]).await;
+    give(&scene, fresh.id, &[artifact("output/1/0", 3)]).await;
+    give(&scene, pinned.id, &[artifact("output/1/0", 4)]).await;
+    give(&scene, open.id, &[artifact("output/1/0", 5)]).await;
+    let later = old.finished_at().expect("finished").plus(HOUR + Duration::from_millis(1));
+    let unneeded = async |output, record| {
+        let objects = (1..=6).map(digest).collect();
+        let mut found = scene.store.unneeded(objects, Ages { output, record }, later).await.expect("read");
+        found.sort();
+        found
+    };
+    assert_eq!(unneeded(2 * HOUR, 2 * HOUR).await, [digest(6)], "nobody ever had it");
+    assert_eq!(unneeded(HOUR, 2 * HOUR).await, [digest(1), digest(6)]);
+    assert_eq!(unneeded(2 * HOUR, HOUR).await, [digest(1), digest(2), digest(6)]);
+    assert_eq!(unneeded(Duration::ZERO, Duration::ZERO).await, [digest(1), digest(2), digest(3), digest(6)]);
+    assert_eq!(collect(&scene, &[1]).await, [], "nothing was changed");
 }
 
 pub async fn what_may_have_been_collected_is_to_be_put_again(place: &dyn Place) {

@@ -127,6 +127,7 @@ macro_rules! conformance {
             artifacts::artifacts_go_with_their_job,
             artifacts::output_that_is_gone_takes_its_artifacts_along,
             artifacts::only_what_no_job_has_is_collected,
+            artifacts::what_will_be_unneeded_is_known_before,
             artifacts::what_may_have_been_collected_is_to_be_put_again,
             artifacts::a_collection_is_nobody_elses_until_it_is_taken_over,
             artifacts::keeping_and_collecting_at_once_lose_nothing,

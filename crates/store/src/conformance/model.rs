@@ -249,8 +249,10 @@ impl Model {
             }
             Verb::OutputExpired { pick } => {
                 let Some(mut job) = self.pick(pick) else { return };
-                scene.store.output_expired(vec![job.id]).await.expect("noted");
-                if job.is_finished() && !job.output_expired {
+                let gone = scene.store.output_expired(vec![job.id]).await.expect("noted");
+                let goes = job.is_finished() && !job.pinned && !job.output_expired;
+                assert_eq!(gone.contains(&job.id), goes, "{job:?}");
+                if goes {
                     job.output_expired = true;
                     self.marked(job);
                 }
@@ -474,8 +476,10 @@ impl Model {
 
     async fn remove(&mut self, scene: &Scene, picks: Vec<usize>) {
         let jobs: Vec<_> = picks.into_iter().filter_map(|pick| self.pick(pick)).collect();
-        scene.store.remove(jobs.iter().map(|job| job.id).collect()).await.expect("done");
+        let removed = scene.store.remove(jobs.iter().map(|job| job.id).collect()).await.expect("done");
         for job in jobs {
+            let is_gone = scene.store.job(job.id).await.expect("read").is_none();
+            assert!(is_gone || !removed.contains(&job.id), "{job:?} is there");
             if scene.store.job(job.id).await.expect("read").is_none() {
                 assert!(job.is_finished() && !job.pinned, "{job:?} was removed");
                 self.jobs.remove(&job.number);

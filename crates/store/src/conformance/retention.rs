@@ -5,7 +5,8 @@ use std::time::Duration;
 use longshore_domain::access::Principal;
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::{Effect, Job};
-use longshore_domain::store::{IdempotencyKey, JobFilter, NewJob};
+use longshore_domain::store::{IdempotencyKey, JobFilter, NewJob, OldJobs};
+use longshore_domain::time::Timestamp;
 
 use super::scene::{BEGIN, MANY, Place, Scene, cancel, ended};
 
@@ -24,32 +25,51 @@ pub async fn old_jobs_come_oldest_first_without_the_pinned_and_the_unfinished(pl
     let pinned = scene.store.pin(pinned.id, true).await.expect("pinned");
     assert!(pinned.pinned && scene.read(pinned.id).await == pinned);
     scene.happen(slow.id, ended(&slow, 0)).await;
-    let (store, later) = (&scene.store, scene.now());
-    for (limit, expected) in [(MANY, vec![2, 4, 5, 1]), (2, vec![2, 4]), (0, vec![])] {
-        assert_eq!(numbers(&store.old_jobs(later, limit).await.expect("read")), expected);
-        assert_eq!(numbers(&store.with_old_output(later, limit).await.expect("read")), expected);
+    let later = scene.now();
+    let since = |instant: Timestamp| OldJobs { age: later.since(instant), ..OldJobs::default() };
+    let old = async |query, limit| scene.store.old_jobs(query, later, limit).await.expect("read");
+    for with_output in [false, true] {
+        let query = OldJobs { with_output, ..OldJobs::default() };
+        for (limit, expected) in [(MANY, vec![2, 4, 5, 1]), (2, vec![2, 4]), (0, vec![])] {
+            assert_eq!(numbers(&old(query, limit).await), expected);
+        }
     }
-    let third = store.old_jobs(later, MANY).await.expect("read")[2].finished_at().expect("finished");
-    assert_eq!(numbers(&store.old_jobs(third, MANY).await.expect("read")), [2, 4], "the instant itself is not before");
-    store.pin(pinned.id, false).await.expect("unpinned");
-    assert_eq!(numbers(&store.old_jobs(later, MANY).await.expect("read")), [2, 3, 4, 5, 1]);
+    let third = old(OldJobs::default(), MANY).await[2].finished_at().expect("finished");
+    assert_eq!(numbers(&old(since(third), MANY).await), [2, 4], "not yet more than that long ago");
+    scene.store.pin(pinned.id, false).await.expect("unpinned");
+    assert_eq!(numbers(&old(OldJobs::default(), MANY).await), [2, 3, 4, 5, 1]);
+    scene.store.output_expired(vec![pinned.id]).await.expect("noted");
+    for (with_output, expected) in [(false, vec![2, 3, 4, 5, 1]), (true, vec![2, 4, 5, 1])] {
+        let (mut paged, mut after) = (vec![], None);
+        while let Some(job) = old(OldJobs { with_output, after, ..OldJobs::default() }, 1).await.pop() {
+            after = job.finished_at().map(|at| (at, job.number));
+            paged.push(job.number.0);
+        }
+        assert_eq!(paged, expected, "page by page");
+    }
 }
 
 pub async fn output_that_is_gone_is_noted_once(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let gone = scene.ran(scene.job(), 0).await;
     let kept = scene.ran(scene.job(), 0).await;
+    let pinned = scene.ran(scene.job(), 0).await;
+    let pinned = scene.store.pin(pinned.id, true).await.expect("pinned");
     let open = scene.running(scene.job()).await;
-    for _ in 0..2 {
-        scene.store.output_expired(vec![gone.id, open.id]).await.expect("noted");
+    for expected in [vec![gone.id], vec![]] {
+        let all = vec![gone.id, open.id, pinned.id];
+        assert_eq!(scene.store.output_expired(all).await.expect("noted"), expected);
     }
     let noted = scene.read(gone.id).await;
     assert!(noted.output_expired);
     assert_eq!((noted.version, &noted.state), (gone.version + 1, &gone.state));
-    assert_eq!((scene.read(open.id).await, scene.read(kept.id).await), (open, kept.clone()));
+    for job in [open, kept.clone(), pinned] {
+        assert_eq!(scene.read(job.id).await, job);
+    }
     let later = scene.now();
-    assert_eq!(scene.store.with_old_output(later, MANY).await.expect("read"), [kept]);
-    assert_eq!(numbers(&scene.store.old_jobs(later, MANY).await.expect("read")), [1, 2]);
+    let with_output = OldJobs { with_output: true, ..OldJobs::default() };
+    assert_eq!(scene.store.old_jobs(with_output, later, MANY).await.expect("read"), [kept]);
+    assert_eq!(numbers(&scene.store.old_jobs(OldJobs::default(), later, MANY).await.expect("read")), [1, 2]);
 }
 
 pub async fn removing_takes_all_that_belongs_to_a_job(place: &dyn Place) {
@@ -57,7 +77,7 @@ pub async fn removing_takes_all_that_belongs_to_a_job(place: &dyn Place) {
     let key = || Some(IdempotencyKey { key: "once".into(), digest: [1; 32] });
     let old = scene.ran(NewJob { key: key(), ..scene.job() }, 0).await;
     let kept = scene.ran(scene.job(), 0).await;
-    assert_eq!(scene.store.remove(vec![old.id, old.id]).await.expect("removed"), 1);
+    assert_eq!(scene.store.remove(vec![old.id, old.id]).await.expect("removed"), [old.id]);
     assert_eq!(scene.store.job(old.id).await.expect("read"), None);
     assert_eq!(scene.store.spec(old.id).await.expect("read"), None);
     assert_eq!(scene.history(old.id).await, []);
@@ -78,7 +98,7 @@ pub async fn removing_leaves_the_unfinished_and_the_pinned_alone(place: &dyn Pla
     let pinned = scene.store.pin(pinned.id, true).await.expect("pinned");
     let queued = scene.accept(scene.job()).await;
     let jobs = [running, waiting, pinned, queued];
-    assert_eq!(scene.store.remove(jobs.iter().map(|job| job.id).collect()).await.expect("done"), 0);
+    assert_eq!(scene.store.remove(jobs.iter().map(|job| job.id).collect()).await.expect("done"), []);
     for job in jobs {
         assert_eq!(scene.read(job.id).await, job);
         assert!(!scene.history(job.id).await.is_empty());
@@ -90,9 +110,9 @@ pub async fn a_job_is_not_removed_before_its_dependents_were_told(place: &dyn Pl
     let root = scene.running(scene.job()).await;
     let child = scene.accept(scene.job_after(&[&root])).await;
     scene.happen(root.id, ended(&root, 0)).await;
-    assert_eq!(scene.store.remove(vec![root.id]).await.expect("done"), 0);
+    assert_eq!(scene.store.remove(vec![root.id]).await.expect("done"), []);
     assert_eq!(scene.settle_all().await[0].effects, [Effect::Ready]);
-    assert_eq!(scene.store.remove(vec![root.id]).await.expect("done"), 1);
+    assert_eq!(scene.store.remove(vec![root.id]).await.expect("done"), [root.id]);
     assert_eq!(scene.take_ids(1).await, [child.id]);
 }
 
@@ -101,10 +121,10 @@ pub async fn a_removed_dependent_is_not_missed(place: &dyn Place) {
     let root = scene.running(scene.job()).await;
     let child = scene.accept(scene.job_after(&[&root])).await;
     scene.happen(child.id, cancel()).await;
-    assert_eq!(scene.store.remove(vec![child.id]).await.expect("done"), 1);
+    assert_eq!(scene.store.remove(vec![child.id]).await.expect("done"), [child.id]);
     scene.happen(root.id, ended(&root, 0)).await;
     assert_eq!(scene.settle_all().await, []);
-    assert_eq!(scene.store.remove(vec![root.id]).await.expect("done"), 1);
+    assert_eq!(scene.store.remove(vec![root.id]).await.expect("done"), [root.id]);
 }
 
 pub async fn numbers_are_never_given_again(place: &dyn Place) {
@@ -129,6 +149,6 @@ pub async fn a_pin_survives_what_happens_to_the_job(place: &dyn Place) {
     assert_eq!((pinned.version, &pinned.state), (job.version + 1, &job.state));
     let ended = scene.happen(job.id, ended(&job, 0)).await;
     assert!(ended.pinned && scene.read(job.id).await == ended);
-    assert_eq!(scene.store.old_jobs(scene.now(), MANY).await.expect("read"), []);
+    assert_eq!(scene.store.old_jobs(OldJobs::default(), scene.now(), MANY).await.expect("read"), []);
     assert_eq!(scene.history(job.id).await.len(), 4, "a pin is no news");
 }

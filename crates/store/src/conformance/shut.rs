@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::access::Conversation;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
-use longshore_domain::store::{JobFilter, Keep, Notice, QuestionFilter, Queue, StoreError};
+use longshore_domain::store::{Ages, JobFilter, Keep, Notice, OldJobs, QuestionFilter, Queue, StoreError};
 
 use super::scene::{LEASE, MANY, Place, Scene, cancel, node, queue};
 
@@ -73,15 +73,15 @@ pub async fn a_shut_store_says_so_at_every_verb(place: &dyn Place) {
         store.queues().await.map(drop),
         store.set_queue(queue).await,
         store.pin(id, true).await.map(drop),
-        store.with_old_output(now, 1).await.map(drop),
-        store.output_expired(vec![id]).await,
+        store.output_expired(vec![id]).await.map(drop),
         store.artifacts(id).await.map(drop),
         store.newest_collection().await.map(drop),
         store.keep(id, Keep::default()).await.map(drop),
+        store.unneeded(vec![], Ages::default(), now).await.map(drop),
         store.collect(vec![], now).await.map(drop),
         store.collected(vec![], now).await,
         store.take_over_collections(Duration::ZERO, 1, now).await.map(drop),
-        store.old_jobs(now, 1).await.map(drop),
+        store.old_jobs(OldJobs::default(), now, 1).await.map(drop),
         store.remove(vec![id]).await.map(drop),
         store.document("tokens".into()).await.map(drop),
         store.facts().await.map(drop),

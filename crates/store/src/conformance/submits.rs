@@ -73,8 +73,8 @@ pub async fn what_does_not_exist_is_absent(place: &dyn Place) {
     assert_eq!(store.events(EventSeq(0), Some(id), MANY).await.expect("read"), []);
     assert_eq!(store.last_event().await.expect("read"), EventSeq(0));
     assert_eq!(store.next_due(BEGIN).await.expect("read"), None);
-    assert_eq!(store.remove(vec![id]).await.expect("nothing to do"), 0);
-    store.output_expired(vec![id]).await.expect("nothing to do");
+    assert_eq!(store.remove(vec![id]).await.expect("nothing to do"), []);
+    assert_eq!(store.output_expired(vec![id]).await.expect("nothing to do"), []);
     let unknown = |error| matches!(error, StoreError::JobNotFound(found) if found == id);
     assert!(unknown(scene.record(id, cancel()).await.expect_err("unknown")));
     assert!(unknown(store.pin(id, true).await.expect_err("unknown")));

@@ -52,6 +52,8 @@ pub struct Blob {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlobKind {
+    /// What is known of the tokens that open the house, in JSON.
+    Tokens,
     /// An artifact.
     Artifact(Digest),
     /// A file that holds what an attempt printed.

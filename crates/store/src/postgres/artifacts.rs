@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{JobId, JobNumber};
-use longshore_domain::store::{ArtifactRecords, Keep, StoreError};
+use longshore_domain::store::{Ages, ArtifactRecords, Keep, StoreError};
 use longshore_domain::time::Timestamp;
 use tokio_postgres::Row;
 
@@ -36,6 +36,17 @@ const REMOVE: &str = "DELETE FROM artifact WHERE job = $1 AND name = ANY($2)";
 const ADD: &str = "INSERT INTO artifact (job, name, digest, bytes, made_at) \
      SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[], $4::bigint[], $5::bigint[]) \
      ON CONFLICT (job, name) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes, made_at = excluded.made_at";
+/// Whether output goes sooner than the rest of its job is told apart by the name of the artifact.
+fn unneeded_sql() -> String {
+    let now = present_or("$2");
+    format!(
+        "SELECT n.digest FROM unnest($1::bytea[]) AS n(digest) WHERE NOT EXISTS (SELECT 1 FROM artifact AS a \
+     JOIN standing AS s ON s.job = a.job WHERE a.digest = n.digest AND (s.pinned OR s.finished_at IS NULL \
+     OR s.finished_at >= {now} - CASE WHEN a.name >= $5 AND a.name < $6 THEN least($3::bigint, $4::bigint) \
+     ELSE $4::bigint END))"
+    )
+}
+
 /// The newest stays, so that numbers never come again.
 fn forget_ended_sql() -> String {
     let now = present_or("$1");
@@ -161,6 +172,12 @@ pub(super) async fn forget_output(turn: &Turn<'_>, jobs: &[JobNumber]) -> Attemp
     turn.session.query(sql, &[&jobs, &first, &end]).await.map(drop)
 }
 
+async fn unneeded(session: &Session, objects: &[Digest], ages: Ages, said: Option<i64>) -> Attempted<Vec<Digest>> {
+    let [output, record] = [ages.output, ages.record].map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+    let [first, end] = OUTPUT_ARTIFACTS;
+    digests(&session.query(&unneeded_sql(), &[&bytes(objects), &said, &output, &record, &first, &end]).await?)
+}
+
 async fn collect(node: &Node, turn: &Turn<'_>, objects: &[Digest], now: Timestamp) -> Attempted<Vec<Digest>> {
     turn.session.query(LOCK_ALONE, &[]).await?;
     let kept = COLLECTIONS_KEPT.as_millis() as i64;
@@ -202,6 +219,16 @@ impl ArtifactRecords for PostgresStore {
             async move { keep(node, turn, job, &what).await }.boxed()
         })
         .await?
+    }
+
+    async fn unneeded(&self, objects: Vec<Digest>, ages: Ages, now: Timestamp) -> Result<Vec<Digest>, StoreError> {
+        let pool = self.doors()?.pool;
+        let (said, objects) = (pool.node.clock.said(now), &objects);
+        pool.read("look for unneeded objects", move |session| {
+            let objects = objects.clone();
+            async move { unneeded(session, &objects, ages, said).await }.boxed()
+        })
+        .await
     }
 
     async fn collect(&self, objects: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, StoreError> {

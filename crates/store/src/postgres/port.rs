@@ -10,8 +10,8 @@ use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::position::Position;
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, QuestionFilter,
-    Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, OldJobs,
+    QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -209,12 +209,13 @@ impl Store for PostgresStore {
         pool.transact("pin a job", |node, turn| retention::pin(node, turn, id, pinned).boxed()).await?
     }
 
-    async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+    async fn old_jobs(&self, query: OldJobs, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
         let (pool, limit) = (self.doors()?.pool, rows_max(limit));
-        pool.read("list old output", |session| queries::ended(session, before, true, limit).boxed()).await
+        let said = pool.node.clock.said(now);
+        pool.read("list old jobs", |session| queries::ended(session, query, said, limit).boxed()).await
     }
 
-    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
+    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, StoreError> {
         let pool = self.doors()?.pool;
         let jobs = &jobs;
         pool.transact("note removed output", move |node, turn| {
@@ -224,12 +225,7 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
-        let (pool, limit) = (self.doors()?.pool, rows_max(limit));
-        pool.read("list old jobs", |session| queries::ended(session, before, false, limit).boxed()).await
-    }
-
-    async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError> {
+    async fn remove(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, StoreError> {
         let pool = self.doors()?.pool;
         let jobs = &jobs;
         pool.transact("remove jobs", move |node, turn| {

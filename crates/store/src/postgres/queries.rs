@@ -5,8 +5,7 @@ use std::time::Duration;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
 use longshore_domain::position::Position;
-use longshore_domain::store::{Counts, Queue, StoreFacts};
-use longshore_domain::time::Timestamp;
+use longshore_domain::store::{Counts, OldJobs, Queue, StoreFacts};
 
 use super::clock::present_or;
 use super::errors::Attempted;
@@ -140,12 +139,15 @@ pub(super) async fn queues(session: &Session) -> Attempted<Vec<Queue>> {
     rows.iter().map(queue).collect()
 }
 
-/// The query for at most `$2` unpinned jobs that ended before `$1`, oldest first.
+/// The query for at most `$2` unpinned jobs that ended more than `$1` ms ago and come after `$4` and `$5`, the first to
+/// end first.
 pub(crate) fn ended_sql(with_output: bool) -> String {
+    let now = present_or("$3");
     let of = |expired: bool| {
         format!(
             "(SELECT job, finished_at FROM standing WHERE finished_at IS NOT NULL AND NOT pinned \
-             AND output_expired = {expired} AND finished_at < $1 ORDER BY finished_at, job LIMIT $2)"
+             AND output_expired = {expired} AND finished_at < {now} - $1::bigint \
+             AND (finished_at, job) > ($4::bigint, $5::bigint) ORDER BY finished_at, job LIMIT $2)"
         )
     };
     // The index keeps jobs with and without output apart, each by age.
@@ -153,11 +155,10 @@ pub(crate) fn ended_sql(with_output: bool) -> String {
     format!("{} JOIN {found} AS e ON e.job = j.number ORDER BY e.finished_at, j.number LIMIT $2", select_jobs())
 }
 
-/// Up to `limit` unpinned jobs that ended before `before`, oldest first; only those that still have their output if
-/// `with_output`.
-pub(super) async fn ended(session: &Session, before: Timestamp, with_output: bool, limit: i64) -> Attempted<Vec<Job>> {
-    let sql = ended_sql(with_output);
-    rows::jobs(&session.query(&sql, &[&before.as_millis(), &limit]).await?)
+pub(super) async fn ended(session: &Session, query: OldJobs, said: Option<i64>, limit: i64) -> Attempted<Vec<Job>> {
+    let age = i64::try_from(query.age.as_millis()).unwrap_or(i64::MAX);
+    let (at, number) = query.after.map_or((i64::MIN, 0), |(at, number)| (at.as_millis(), number.0 as i64));
+    rows::jobs(&session.query(&ended_sql(query.with_output), &[&age, &limit, &said, &at, &number]).await?)
 }
 
 pub(super) async fn facts(session: &Session, connector: &Connector) -> Attempted<StoreFacts> {

@@ -31,19 +31,22 @@ pub(super) async fn pin(node: &Node, turn: &Turn<'_>, id: JobId, pinned: bool) -
     Ok(found)
 }
 
-/// Notes that the output of these jobs is gone. Unknown and unfinished ones, and those noted before, stay as they are.
-pub(super) async fn output_expired(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attempted<()> {
+/// Notes that the output of these jobs is to go; returns of which it is. Unknown, unfinished and pinned ones, and those
+/// noted before, stay as they are.
+pub(super) async fn output_expired(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attempted<Vec<JobId>> {
     let mut desk = Desk::of(lock_ids(turn, ids).await?);
-    let mut gone = vec![];
+    let (mut gone, mut numbers) = (vec![], vec![]);
     for number in desk.all() {
         let job = desk.job(number)?;
-        if job.is_finished() && !job.output_expired {
+        if job.is_finished() && !job.pinned && !job.output_expired {
+            gone.push(job.id);
             desk.mark(number, |job| job.output_expired = true)?;
-            gone.push(number);
+            numbers.push(number);
         }
     }
-    artifacts::forget_output(turn, &gone).await?;
-    land(node, turn, &desk).await.map(drop)
+    artifacts::forget_output(turn, &numbers).await?;
+    land(node, turn, &desk).await?;
+    Ok(gone)
 }
 
 /// Notes the newest event, before the row that carries it may go.
@@ -62,9 +65,9 @@ const FORGET: &str = "DELETE FROM announced AS a USING unnest($1::text[], $2::te
      WHERE a.principal_name = n.principal_name AND a.conversation = n.conversation AND NOT EXISTS (SELECT 1 \
      FROM job AS j WHERE j.conversation = n.conversation AND j.principal_name = n.principal_name)";
 
-/// Removes finished jobs with all that belongs to them; returns how many. Unfinished and pinned ones stay, and so do
+/// Removes finished jobs with all that belongs to them; returns which. Unfinished and pinned ones stay, and so do
 /// those whose dependents have not been told yet.
-pub(super) async fn remove(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attempted<u64> {
+pub(super) async fn remove(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attempted<Vec<JobId>> {
     let locked = lock_ids(turn, ids).await?;
     let numbers: Vec<_> = locked.iter().map(|job| job.number.0 as i64).collect();
     let unsettled = turn.session.query("SELECT job FROM outbox WHERE job = ANY($1)", &[&numbers]).await?;
@@ -82,5 +85,5 @@ pub(super) async fn remove(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attem
         turn.session.run(&steps).await?;
     }
     land(node, turn, &Desk::default()).await?;
-    Ok(removed.len() as u64)
+    Ok(removed.iter().map(|job| job.id).collect())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{JobId, JobNumber};
-use longshore_domain::store::{ArtifactRecords, Keep, StoreError};
+use longshore_domain::store::{Ages, ArtifactRecords, Keep, StoreError};
 use longshore_domain::time::Timestamp;
 use rusqlite::{Connection, Row, params};
 
@@ -19,6 +19,10 @@ const OF_JOB: &str = "SELECT name, digest, bytes, made_at FROM artifact \
      WHERE job = (SELECT number FROM job WHERE id = ?1) ORDER BY name";
 const NEWEST: &str = "SELECT ifnull(max(number), 0) FROM collection";
 pub(crate) const HAS_SQL: &str = "SELECT 1 FROM artifact WHERE digest = ?1";
+/// Whether output goes sooner than the rest of its job is told apart by the name of the artifact.
+pub(crate) const NEEDED_SQL: &str = "SELECT 1 FROM artifact AS a CROSS JOIN job AS j ON j.number = a.job \
+     WHERE a.digest = ?1 AND (j.pinned = 1 OR j.finished_at IS NULL \
+     OR j.finished_at >= CASE WHEN a.name >= ?4 AND a.name < ?5 THEN max(?2, ?3) ELSE ?3 END)";
 const COLLECTED_SINCE: &str = "SELECT 1 FROM collection WHERE digest = ?1 AND (ended_at IS NULL OR number > ?2)";
 const ADD: &str = "INSERT INTO artifact (job, name, digest, bytes, made_at) VALUES (?1, ?2, ?3, ?4, ?5) \
      ON CONFLICT (job, name) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes, made_at = excluded.made_at";
@@ -92,6 +96,19 @@ pub(super) fn forget_output(desk: &Desk<'_>, job: JobNumber) -> Attempted<()> {
     Ok(())
 }
 
+fn unneeded(connection: &Connection, objects: &[Digest], ages: Ages, now: Timestamp) -> rusqlite::Result<Vec<Digest>> {
+    let [output, record] = [ages.output, ages.record].map(|age| now.minus(age).as_millis());
+    let [first, end] = OUTPUT_ARTIFACTS;
+    let mut needed = connection.prepare_cached(NEEDED_SQL)?;
+    let mut found = vec![];
+    for object in objects {
+        if !needed.exists(params![object.as_bytes(), output, record, first, end])? {
+            found.push(*object);
+        }
+    }
+    Ok(found)
+}
+
 fn collect(desk: &mut Desk<'_>, objects: &[Digest], now: Timestamp) -> Attempted<Vec<Digest>> {
     let connection = desk.connection;
     connection.prepare_cached(FORGET_ENDED)?.execute([now.minus(COLLECTIONS_KEPT).as_millis()])?;
@@ -135,6 +152,11 @@ impl ArtifactRecords for SqliteStore {
 
     async fn keep(&self, job: JobId, what: Keep) -> Result<Vec<Digest>, StoreError> {
         self.doors()?.writer.call("keep artifacts", move |desk| keep(desk, job, &what)).await?
+    }
+
+    async fn unneeded(&self, objects: Vec<Digest>, ages: Ages, now: Timestamp) -> Result<Vec<Digest>, StoreError> {
+        let query = move |connection: &mut Connection| unneeded(connection, &objects, ages, now);
+        self.doors()?.readers.call("look for unneeded objects", query).await
     }
 
     async fn collect(&self, objects: Vec<Digest>, now: Timestamp) -> Result<Vec<Digest>, StoreError> {

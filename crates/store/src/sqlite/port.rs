@@ -9,8 +9,8 @@ use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::position::Position;
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, QuestionFilter,
-    Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, OldJobs,
+    QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -181,22 +181,17 @@ impl Store for SqliteStore {
         self.doors()?.writer.call("pin a job", move |desk| retention::pin(desk, id, pinned)).await?
     }
 
-    async fn with_old_output(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
-        let query = move |connection: &mut rusqlite::Connection| queries::with_old_output(connection, before, limit);
-        self.doors()?.readers.call("list old output", query).await
+    async fn old_jobs(&self, query: OldJobs, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
+        let query = move |connection: &mut rusqlite::Connection| queries::old_jobs(connection, query, now, limit);
+        self.doors()?.readers.call("list old jobs", query).await
     }
 
-    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<(), StoreError> {
+    async fn output_expired(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, StoreError> {
         let work = move |desk: &mut desk::Desk<'_>| retention::output_expired(desk, &jobs);
         self.doors()?.writer.call("note removed output", work).await
     }
 
-    async fn old_jobs(&self, before: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
-        let query = move |connection: &mut rusqlite::Connection| queries::old_jobs(connection, before, limit);
-        self.doors()?.readers.call("list old jobs", query).await
-    }
-
-    async fn remove(&self, jobs: Vec<JobId>) -> Result<u64, StoreError> {
+    async fn remove(&self, jobs: Vec<JobId>) -> Result<Vec<JobId>, StoreError> {
         self.doors()?.writer.call("remove jobs", move |desk| retention::remove(desk, &jobs)).await
     }
 

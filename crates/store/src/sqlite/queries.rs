@@ -1,9 +1,9 @@
 //! Reads of single rows and of the whole.
 
-use longshore_domain::id::{EventSeq, JobId};
+use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
 use longshore_domain::position::Position;
-use longshore_domain::store::{Counts, Queue};
+use longshore_domain::store::{Counts, OldJobs, Queue};
 use longshore_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -37,13 +37,13 @@ pub(crate) fn events_sql(of_one: bool) -> String {
     )
 }
 
-/// The query for at most `?2` jobs that ended before `?1` and are not pinned, oldest first, with their output there
-/// or gone.
+/// The query for at most `?2` jobs that ended before `?1`, come after `?3` and `?4` and are not pinned, the first to end
+/// first, with their output there or gone.
 pub(crate) fn ended_sql(expired: bool) -> String {
     let expired = i32::from(expired);
     format!(
         "SELECT {JOB_COLUMNS} FROM job WHERE finished_at IS NOT NULL AND pinned = 0 AND output_expired = {expired} \
-         AND finished_at < ?1 ORDER BY finished_at, number LIMIT ?2"
+         AND finished_at < ?1 AND (finished_at, number) > (?3, ?4) ORDER BY finished_at, number LIMIT ?2"
     )
 }
 
@@ -127,21 +127,32 @@ pub(super) fn queues(connection: &Connection) -> rusqlite::Result<Vec<Queue>> {
     connection.prepare_cached("SELECT name, concurrency FROM queue ORDER BY name")?.query_map([], queue)?.collect()
 }
 
-pub(super) fn with_old_output(connection: &Connection, before: Timestamp, limit: usize) -> rusqlite::Result<Vec<Job>> {
-    ended(connection, false, before, limit)
-}
-
 /// The index keeps jobs with and without output apart, each by age: the two are merged here.
-pub(super) fn old_jobs(connection: &mut Connection, before: Timestamp, limit: usize) -> rusqlite::Result<Vec<Job>> {
+pub(super) fn old_jobs(
+    connection: &mut Connection,
+    query: OldJobs,
+    now: Timestamp,
+    limit: usize,
+) -> rusqlite::Result<Vec<Job>> {
     let snapshot = connection.transaction()?;
-    let mut jobs = ended(&snapshot, false, before, limit)?;
-    jobs.extend(ended(&snapshot, true, before, limit)?);
-    jobs.sort_by_key(|job| (job.finished_at(), job.number));
-    jobs.truncate(limit);
+    let before = now.minus(query.age);
+    let mut jobs = ended(&snapshot, false, before, query.after, limit)?;
+    if !query.with_output {
+        jobs.extend(ended(&snapshot, true, before, query.after, limit)?);
+        jobs.sort_by_key(|job| (job.finished_at(), job.number));
+        jobs.truncate(limit);
+    }
     Ok(jobs)
 }
 
-fn ended(connection: &Connection, expired: bool, before: Timestamp, limit: usize) -> rusqlite::Result<Vec<Job>> {
+fn ended(
+    connection: &Connection,
+    expired: bool,
+    before: Timestamp,
+    after: Option<(Timestamp, JobNumber)>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Job>> {
+    let (at, number) = after.map_or((i64::MIN, 0), |(at, number)| (at.as_millis(), number.0 as i64));
     let mut statement = connection.prepare_cached(&ended_sql(expired))?;
-    statement.query_map(params![before.as_millis(), limit as i64], rows::job)?.collect()
+    statement.query_map(params![before.as_millis(), limit as i64, at, number], rows::job)?.collect()
 }

@@ -23,18 +23,21 @@ pub(super) fn pin(desk: &mut Desk<'_>, id: JobId, pinned: bool) -> Attempted<Res
     Ok(Ok(job))
 }
 
-/// Notes that the output of these jobs is gone. Unknown and unfinished ones, and those noted before, stay as they are.
-pub(super) fn output_expired(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<()> {
+/// Notes that the output of these jobs is to go; returns of which it is. Unknown, unfinished and pinned ones, and those
+/// noted before, stay as they are.
+pub(super) fn output_expired(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<Vec<JobId>> {
+    let mut gone = vec![];
     for id in ids {
         let Some(mut job) = desk.take_by_id(*id)? else { continue };
-        if job.is_finished() && !job.output_expired {
+        if job.is_finished() && !job.pinned && !job.output_expired {
             job.output_expired = true;
             mark(desk, &mut job)?;
             artifacts::forget_output(desk, job.number)?;
+            gone.push(job.id);
         }
         desk.put_back(job);
     }
-    Ok(())
+    Ok(gone)
 }
 
 /// Writes the marks of retention as one new version of the row.
@@ -49,17 +52,17 @@ fn mark(desk: &Desk<'_>, job: &mut Job) -> Attempted<()> {
     }
 }
 
-/// Removes finished jobs with all that belongs to them; returns how many. Unfinished and pinned ones stay, and so do
+/// Removes finished jobs with all that belongs to them; returns which. Unfinished and pinned ones stay, and so do
 /// those whose dependents have not been told yet.
-pub(super) fn remove(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<u64> {
+pub(super) fn remove(desk: &mut Desk<'_>, ids: &[JobId]) -> Attempted<Vec<JobId>> {
     desk.before_removal()?;
-    let mut removed = 0;
+    let mut removed = vec![];
     for id in ids {
         let Some(job) = desk.take_by_id(*id)? else { continue };
         if job.is_finished() && !job.pinned && !is_unsettled(desk, &job)? {
             remove_rows(desk, &job)?;
             announced::forget(desk, &job)?;
-            removed += 1;
+            removed.push(job.id);
         } else {
             desk.put_back(job);
         }

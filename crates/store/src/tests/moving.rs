@@ -108,7 +108,7 @@ async fn furnish(scene: &Scene) -> Vec<JobId> {
     let waiting = scene.accept(scene.job_after(&[&keyed, &untold])).await;
     let picky = scene.accept(NewJob { requires: "gpu linux".parse().unwrap(), ..scene.job() }).await;
     let removed = scene.ran(scene.job(), 0).await;
-    assert_eq!(scene.store.remove(vec![removed.id]).await.unwrap(), 1);
+    assert_eq!(scene.store.remove(vec![removed.id]).await.unwrap(), [removed.id]);
     vec![told.id, untold.id, keyed.id, waiting.id, picky.id]
 }
 

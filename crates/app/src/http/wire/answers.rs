@@ -103,10 +103,16 @@ pub(crate) struct GcReportBody {
     pub(crate) output_bytes: u64,
     /// Records that were archived and removed.
     pub(crate) records: u64,
-    /// Files of output that no record led to any more.
+    /// Files of output that no record led to any more, or whose output another node had noted as gone.
     pub(crate) orphans: u64,
     /// Bytes that they took.
     pub(crate) orphan_bytes: u64,
+    /// Objects of artifacts that no job had any more.
+    #[serde(default)]
+    pub(crate) objects: u64,
+    /// Bytes that they took where they were kept.
+    #[serde(default)]
+    pub(crate) object_bytes: u64,
     /// Nothing was changed.
     pub(crate) dry_run: bool,
 }

@@ -8,6 +8,7 @@ use longshore_domain::job::{
 };
 use longshore_domain::{Position, Principal, PrincipalClass, Timestamp};
 use longshore_engine::ops::JobView;
+use longshore_engine::process::Progress;
 
 use super::answers::EventBody;
 use super::job::{
@@ -43,7 +44,7 @@ impl From<JobView> for JobBody {
                 samples: estimate.samples,
             }),
             remaining_ms: view.remaining.map(millis),
-            progress: view.progress.map(|progress| ProgressBody { percent: progress.percent, text: progress.text }),
+            progress: view.progress.map(ProgressBody::from),
             output_bytes: view.output_bytes,
             silent_ms: view.silent_for.map(millis),
             position: view.position.map(Position::jobs),
@@ -54,6 +55,12 @@ impl From<JobView> for JobBody {
             name: job.name,
             title: job.title,
         }
+    }
+}
+
+impl From<Progress> for ProgressBody {
+    fn from(progress: Progress) -> Self {
+        Self { percent: progress.percent, text: progress.text }
     }
 }
 
@@ -205,6 +212,6 @@ fn instant(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
 
-fn millis(length: Duration) -> u64 {
+pub(super) fn millis(length: Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }

@@ -53,9 +53,9 @@ pub(crate) struct JobBody {
     pub(crate) remaining_ms: Option<u64>,
     /// What its output says of its progress.
     pub(crate) progress: Option<ProgressBody>,
-    /// Bytes printed by the newest attempt.
-    pub(crate) output_bytes: u64,
-    /// How long it has printed nothing, while it runs.
+    /// Bytes printed by the newest attempt; null if only a node knows that does not answer, or was not asked for a list.
+    pub(crate) output_bytes: Option<u64>,
+    /// How long it has printed nothing, while it runs; null as `output_bytes`.
     pub(crate) silent_ms: Option<u64>,
     /// Ready jobs before it, while it is queued; 100 = that many or more.
     pub(crate) position: Option<u64>,
@@ -193,6 +193,9 @@ pub(crate) struct UsageBody {
 pub(crate) struct JobDetailBody {
     #[serde(flatten)]
     pub(crate) job: JobBody,
+    /// Name of the node that runs its newest attempt, or ran it; null if there was none, or the node was forgotten.
+    #[serde(default)]
+    pub(crate) node: Option<String>,
     /// What it runs.
     pub(crate) spec: SpecBody,
 }

@@ -16,5 +16,5 @@ pub(crate) use brief::BriefBody;
 pub(crate) use conversion::{class_name, outcome_status};
 pub(crate) use job::{JobBody, JobDetailBody, OutcomeBody, ProgressBody, SpecBody};
 pub(crate) use nodes::{DrainBody, NodeBody, NodesBody};
-pub(crate) use peers::{AccountBody, PieceHead, ReadingQuery};
+pub(crate) use peers::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery};
 pub(crate) use requests::{CancelBody, GcBody, PinBody, SubmitBody, WaitBody};

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use longshore_domain::fault::Fault;
 use longshore_domain::{AttemptNumber, JobId};
 use longshore_engine::ops::OUTPUT_BYTES_MAX;
-use longshore_engine::peers::{Piece, ReadFrom, Reading};
+use longshore_engine::peers::{Piece, Printed, ReadFrom, Reading, Said};
+use longshore_engine::process::Progress;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::conversion::millis;
+use super::job::ProgressBody;
+use crate::home::hex;
 
 /// Longest wait that one node asks of another.
 const WAIT_MAX: Duration = Duration::from_secs(60);
@@ -95,6 +102,68 @@ impl PieceHead {
     }
 }
 
+/// What an attempt has printed so far.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct PrintedBody {
+    bytes: u64,
+    silent_ms: Option<u64>,
+    progress: Option<ProgressBody>,
+}
+
+impl From<Printed> for PrintedBody {
+    fn from(printed: Printed) -> Self {
+        let progress = printed.progress.map(ProgressBody::from);
+        Self { bytes: printed.bytes, silent_ms: printed.silent_for.map(millis), progress }
+    }
+}
+
+impl From<PrintedBody> for Printed {
+    fn from(body: PrintedBody) -> Self {
+        let progress = body.progress.map(|ProgressBody { percent, text }| Progress { percent, text });
+        Self { bytes: body.bytes, silent_for: body.silent_ms.map(Duration::from_millis), progress }
+    }
+}
+
+/// What a client said: the session in one line, and after that its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SaidBody(Bytes);
+
+/// The digest of the body, so that the token covers it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct SaidQuery {
+    digest: String,
+}
+
+impl From<&Said> for SaidBody {
+    fn from(said: &Said) -> Self {
+        Self([said.session.as_bytes(), b"\n", &said.message].concat().into())
+    }
+}
+
+impl SaidBody {
+    pub(crate) fn digest(&self) -> String {
+        hex(&Sha256::digest(&self.0))
+    }
+
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.0
+    }
+
+    /// What was said.
+    ///
+    /// # Errors
+    /// `invalid_argument` if it is not what the request was signed for.
+    pub(crate) fn said(body: Bytes, query: &SaidQuery) -> Result<Said, Fault> {
+        let body = Self(body);
+        if body.digest() != query.digest {
+            return Err(Fault::invalid("digest", "is not that of the body"));
+        }
+        let mut lines = body.0.splitn(2, |byte| *byte == b'\n');
+        let session = lines.next().and_then(|line| String::from_utf8(line.to_vec()).ok()).unwrap_or_default();
+        Ok(Said { session, message: lines.next().unwrap_or_default().to_vec() })
+    }
+}
+
 /// What a node says of an attempt of its own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AccountBody {
@@ -112,5 +181,15 @@ mod tests {
         let head = PieceHead::read(&PieceHead::of(&piece).to_headers()).unwrap();
         assert_eq!(head.with(piece.bytes.clone()), piece);
         assert_eq!(PieceHead::read(&HeaderMap::new()), None);
+        let said = Said { session: "s".into(), message: b"{}\n\n".to_vec() };
+        let body = SaidBody::from(&said);
+        let query = SaidQuery { digest: body.digest() };
+        assert_eq!(SaidBody::said(body.into_bytes(), &query).unwrap(), said);
+        assert!(SaidBody::said(Bytes::from_static(b"s\nother"), &query).is_err());
+        let progress = Some(Progress { percent: 40.0, text: "40%".into() });
+        for silent_for in [None, Some(Duration::from_millis(7))] {
+            let printed = Printed { bytes: 3, silent_for, progress: progress.clone() };
+            assert_eq!(Printed::from(PrintedBody::from(printed.clone())), printed);
+        }
     }
 }

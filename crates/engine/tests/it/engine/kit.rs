@@ -12,7 +12,7 @@ use longshore_domain::label::Labels;
 use longshore_domain::node::NewNode;
 use longshore_domain::{AttemptNumber, Fault, Job, JobId, NodeId, Timestamp};
 use longshore_engine::ops::{Caller, OutputPage, OutputQuery, OutputStart, Submit, WaitFor};
-use longshore_engine::peers::{Account, Peers, Piece, Reading};
+use longshore_engine::peers::{Account, Peers, Piece, Printed, Reading, Said};
 use longshore_engine::{Clock, Engine, Retention, Settings};
 use longshore_store::{PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
 use longshore_testkit::ShimsEnd;
@@ -214,6 +214,14 @@ impl Neighbours {
 impl Peers for Neighbours {
     async fn read(&self, node: NodeId, reading: Reading) -> Result<Piece, Fault> {
         self.find(node)?.own_output(reading).await
+    }
+
+    async fn printed(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Printed, Fault> {
+        self.find(node)?.own_printed(job, attempt).await
+    }
+
+    async fn hand_on(&self, node: NodeId, _: &Said) -> Result<(), Fault> {
+        self.find(node).map(drop)
     }
 
     async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {

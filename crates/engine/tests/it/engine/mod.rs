@@ -4,6 +4,7 @@
 
 mod asking;
 mod briefs;
+mod cleaning;
 mod ending;
 mod keeping;
 mod kit;

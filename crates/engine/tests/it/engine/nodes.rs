@@ -1,11 +1,13 @@
 //! Several engines on one database: what one commits, the others see and act on.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use longshore_domain::job::{Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
-use longshore_domain::store::Claim;
+use longshore_domain::store::{Claim, Store};
 use longshore_domain::{EventSeq, FaultCode, Job, When};
-use longshore_engine::ops::{Briefing, Caller, OutputStart, Submit};
+use longshore_engine::Settings;
+use longshore_engine::ops::{Briefing, Caller, JobView, OutputStart, Submit};
+use longshore_store::{PostgresOptions, PostgresStore};
 
 use super::asking::{accepted, ask, script};
 use super::kit::{Kit, LIMIT, Shared, code, owner, shell};
@@ -150,6 +152,31 @@ async fn output_is_read_and_followed_on_any_node_while_its_own_is_there() {
     assert_eq!(runs.printed(&job).await, "one\ntwo\nthree");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_has_printed_is_seen_on_any_node_while_its_own_is_there() {
+    let (runs, other) = pair().await;
+    let gate = runs.gate("gate");
+    let job = runs.submit(shell(format!("echo 40%; {}", gate.wait()))).await;
+    assert_eq!(other.speaks(&job).await, "40%\n");
+    let look = async |kit: &Kit| kit.engine.show(&owner(), &job.id.to_string()).await.unwrap();
+    // The start is on record after the command has begun.
+    let is_known = |view: &JobView| view.progress.is_some() && view.silent_for.is_some();
+    while !is_known(&look(&runs).await) {}
+    let seen = look(&other).await;
+    assert!(is_known(&seen), "{seen:?}");
+    assert_eq!((seen.output_bytes, seen.progress.unwrap().text), (Some(4), "40%".into()));
+    assert_eq!(other.engine.node_of(&seen.job).await.unwrap(), Some("node-1".into()));
+    assert_eq!(other.engine.view(seen.job).await.unwrap().output_bytes, None, "a list asks nobody");
+    other.shared.as_ref().unwrap().peers.silence(&runs);
+    let unseen = look(&other).await;
+    assert_eq!((unseen.output_bytes, unseen.progress, unseen.silent_for), (None, None, None));
+    assert!(unseen.elapsed.is_some());
+    gate.open().await;
+    let ended = other.ended(&job).await;
+    assert_eq!(look(&other).await.output_bytes, Some(4));
+    assert_eq!(other.engine.node_of(&ended).await.unwrap(), Some("node-1".into()));
+}
+
 /// Short, so that tests need not wait long for it to run out.
 const LEASE: Duration = Duration::from_secs(1);
 
@@ -182,6 +209,23 @@ async fn what_a_dead_node_ran_is_lost_and_stopped_when_it_comes_back() {
     while !processes_of(&job.id.to_string()).is_empty() || dying.has_traces() {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_begins_leaves_the_others_a_lease_to_begin_too() {
+    let shared = Shared::new();
+    let mut first = Kit::node(&shared, 1, |settings| settings.lease = LEASE).await;
+    let job = first.submit(shell("echo begun; exec sleep 1000")).await;
+    first.speaks(&job).await;
+    kill(&first).await;
+    let looks = PostgresStore::open(PostgresOptions::new(&shared.database)).await.unwrap();
+    while looks.expired(first.engine.clock().now(), 1).await.unwrap().is_empty() {}
+    let begun = Instant::now();
+    let settings = |settings: &mut Settings| (settings.node.capacity, settings.lease) = (0, LEASE);
+    let second = Kit::node(&shared, 2, settings).await;
+    assert_eq!(second.ended(&job).await.outcome().unwrap().reason, Some(FailReason::Lost));
+    assert!(begun.elapsed() >= LEASE, "its node had no time to come back");
+    first.restart(|_| {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,7 +157,7 @@ async fn progress_is_seen_while_it_runs() {
         tokio::task::yield_now().await;
     };
     assert_eq!(view.progress.as_ref().unwrap().percent, 75.0);
-    assert!(view.poll_after >= Duration::from_secs(1) && view.output_bytes > 0);
+    assert!(view.poll_after >= Duration::from_secs(1) && view.output_bytes > Some(0));
     gate.open().await;
     kit.ended(&job).await;
     assert_eq!(kit.engine.show(&owner(), &name).await.unwrap().poll_after, Duration::ZERO);

@@ -137,7 +137,7 @@ impl Exchange {
     async fn notified(&self, bytes: &[u8]) -> Response {
         match self.legacy().await {
             Ok(connection) => {
-                self.server.begin(&connection, bytes, &Sink::none());
+                self.server.hear(connection.origin().scope.as_ref(), bytes).await;
                 StatusCode::ACCEPTED.into_response()
             }
             Err((status, error)) => json(status, Reply::failed(None, error)),
@@ -148,7 +148,7 @@ impl Exchange {
     async fn responded(&self, bytes: &[u8]) -> Response {
         match self.legacy().await {
             Ok(connection) if connection.origin().scope.is_some() => {
-                self.server.begin(&connection, bytes, &Sink::none());
+                self.server.hear(connection.origin().scope.as_ref(), bytes).await;
                 StatusCode::ACCEPTED.into_response()
             }
             Ok(_) => refused(

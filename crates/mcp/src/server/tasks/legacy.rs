@@ -198,7 +198,7 @@ fn tell(call: &Call, task: &Task) {
 
 async fn read(call: &Call, job: Job) -> Result<(JobView, Task), RpcError> {
     let failed = |fault| resources::failed(&fault);
-    let view = call.engine().view(job).await.map_err(failed)?;
+    let view = call.engine().full_view(job).await.map_err(failed)?;
     let cancelled = call.engine().was_cancelled(&view.job).await.map_err(failed)?;
     let questions = asks::open(call, &view.job).await?;
     let status = view::legacy(&view.job, !questions.is_empty(), cancelled);

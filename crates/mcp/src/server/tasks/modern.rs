@@ -69,7 +69,7 @@ pub(in crate::server) async fn detailed(call: &Call, id: &str) -> Result<Option<
 
 async fn read(call: &Call, job: Job) -> Result<(Task, Detail), RpcError> {
     call.tells(&job);
-    let view = call.engine().view(job).await.map_err(|fault| resources::failed(&fault))?;
+    let view = call.engine().full_view(job).await.map_err(|fault| resources::failed(&fault))?;
     let questions = asks::open(call, &view.job).await?;
     let status = view::modern(&view.job, !questions.is_empty());
     let elsewhere = asks::elsewhere(&view.job).filter(|_| questions.is_empty());

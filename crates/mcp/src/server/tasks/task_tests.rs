@@ -158,7 +158,7 @@ fn view(job: Job, seconds: u64) -> JobView {
         estimate: None,
         remaining: None,
         progress: None,
-        output_bytes: 0,
+        output_bytes: Some(0),
         silent_for: None,
         position: Some(Position::behind(3)),
         poll_after: Duration::from_secs(5),

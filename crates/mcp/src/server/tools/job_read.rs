@@ -65,7 +65,7 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Fault> {
 
 async fn with_output(call: &Call, shown: Shown) -> Result<Answer, Fault> {
     call.tells(&shown.job);
-    let view = call.engine().view(shown.job.clone()).await?;
+    let view = call.engine().full_view(shown.job.clone()).await?;
     let id = view.job.id;
     let next = match (shown.end, shown.omitted.bytes_after) {
         (true, _) => next::NOTHING.into(),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use longshore_domain::job::{Event, JobState, Refusal};
-use longshore_domain::store::{Claim, NewJob, Store, StoreError};
+use longshore_domain::store::{Claim, NewJob, OldJobs, Store, StoreError};
 use longshore_domain::time::{Timestamp, When};
 
 use super::{Schema, client};
@@ -142,6 +142,20 @@ async fn everything_fires_in_time_on_a_node_that_is_an_hour_slow() {
             assert!(change.job.changed_at >= soon, "fired early");
             break;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_wrong_takes_nothing_for_old_that_is_not() {
+    let (database, scene) = Database::new().await;
+    let other = database.node().await;
+    let job = scene.ran(scene.job(), 0).await;
+    let now = database.now().await;
+    for wrong in [now.plus(HOUR), now.minus(HOUR)] {
+        let old = async |age| other.old_jobs(OldJobs { age, ..OldJobs::default() }, wrong, MANY).await.unwrap();
+        assert_eq!(old(MINUTE).await, []);
+        while old(Duration::ZERO).await.is_empty() {}
+        assert_eq!(old(Duration::ZERO).await[0].id, job.id);
     }
 }
 

@@ -11,8 +11,8 @@ use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::position::Position;
 use longshore_domain::store::{
-    ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, Keep, NewDocument, NewJob,
-    Notice, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Ages, ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, Keep, NewDocument,
+    NewJob, Notice, OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -62,6 +62,10 @@ impl ArtifactRecords for Turns {
 
     async fn keep(&self, job: JobId, keep: Keep) -> Answer<Vec<Digest>> {
         self.node().keep(job, keep).await
+    }
+
+    async fn unneeded(&self, objects: Vec<Digest>, ages: Ages, now: Timestamp) -> Answer<Vec<Digest>> {
+        self.node().unneeded(objects, ages, now).await
     }
 
     async fn collect(&self, objects: Vec<Digest>, now: Timestamp) -> Answer<Vec<Digest>> {
@@ -193,19 +197,15 @@ impl Store for Turns {
         self.node().pin(id, pinned).await
     }
 
-    async fn with_old_output(&self, before: Timestamp, limit: usize) -> Answer<Vec<Job>> {
-        self.node().with_old_output(before, limit).await
+    async fn old_jobs(&self, query: OldJobs, now: Timestamp, limit: usize) -> Answer<Vec<Job>> {
+        self.node().old_jobs(query, now, limit).await
     }
 
-    async fn output_expired(&self, jobs: Vec<JobId>) -> Answer<()> {
+    async fn output_expired(&self, jobs: Vec<JobId>) -> Answer<Vec<JobId>> {
         self.node().output_expired(jobs).await
     }
 
-    async fn old_jobs(&self, before: Timestamp, limit: usize) -> Answer<Vec<Job>> {
-        self.node().old_jobs(before, limit).await
-    }
-
-    async fn remove(&self, jobs: Vec<JobId>) -> Answer<u64> {
+    async fn remove(&self, jobs: Vec<JobId>) -> Answer<Vec<JobId>> {
         self.node().remove(jobs).await
     }
 

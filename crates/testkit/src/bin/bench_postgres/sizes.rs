@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use longshore_domain::Timestamp;
-use longshore_domain::store::Store;
+use longshore_domain::store::{OldJobs, Store};
 use longshore_store::PostgresStore;
 use tokio_postgres::Client;
 
@@ -25,7 +25,8 @@ const WINDOWS: usize = 4;
 const ROUND: usize = 2_500;
 /// As many as retention names at once.
 const REMOVED_AT_ONCE: usize = 500;
-const FOR_EVER: Timestamp = Timestamp::from_millis(i64::MAX / 2);
+/// Not looked at: a store of many nodes goes by its own clock.
+const NOW: Timestamp = Timestamp::from_millis(0);
 
 const SIZE: &str = "SELECT c.relname, pg_table_size(c.oid), pg_indexes_size(c.oid), n_dead_tup \
      FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace \
@@ -68,7 +69,7 @@ async fn run(store: &Arc<PostgresStore>, jobs: usize) -> Result<()> {
 /// Removes the oldest, as retention does.
 async fn remove(store: &Arc<PostgresStore>, jobs: usize) -> Result<()> {
     for _ in 0..jobs / REMOVED_AT_ONCE {
-        let old = store.old_jobs(FOR_EVER, REMOVED_AT_ONCE).await?;
+        let old = store.old_jobs(OldJobs::default(), NOW, REMOVED_AT_ONCE).await?;
         store.remove(old.into_iter().map(|job| job.id).collect()).await?;
     }
     Ok(())
