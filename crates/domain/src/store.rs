@@ -59,6 +59,27 @@ pub struct NewJob {
     pub retry_of: Option<JobId>,
 }
 
+impl NewJob {
+    /// A job without anything special: in the usual queue, ready at once, run once by whoever takes it.
+    pub fn new(id: JobId, principal: Principal, spec: JobSpec) -> Self {
+        Self {
+            id,
+            principal,
+            conversation: None,
+            name: None,
+            spec,
+            queue: QueueName::default(),
+            requires: Labels::default(),
+            priority: 0,
+            retry: RetryPolicy::default(),
+            not_before: None,
+            after: vec![],
+            key: None,
+            retry_of: None,
+        }
+    }
+}
+
 /// One job per intent: the same key of the same principal gives the same job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
@@ -406,7 +427,7 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// Every job that somebody holds a lease on.
     async fn live_jobs(&self) -> Result<Vec<Job>, StoreError>;
 
-    /// How many ready jobs of its queue that require the same labels come before this one.
+    /// How many ready jobs of its queue that require the same labels come before this one, as far as they are counted.
     async fn position(&self, id: JobId) -> Result<Option<Position>, StoreError>;
 
     /// Up to `limit` events after `after`, oldest first; of one job only if `job` is given.

@@ -6,14 +6,13 @@
 
 #![expect(clippy::print_stdout, reason = "the figures are what this program is for")]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use longshore_domain::job::{CommandLimits, CommandSpec, Deadlines, OutputMode};
+use longshore_domain::job::{CommandLimits, CommandSpec};
 use longshore_domain::{AttemptNumber, JobId, JobNumber, Nonce, Timestamp};
 use longshore_engine::process::{AttemptPlan, ShimReport, Spawner, SpawnerOptions, forget};
 
@@ -108,13 +107,9 @@ fn plan(folder: &Path, number: u64, line: &str) -> AttemptPlan {
         nonce: Nonce::new(u128::from(number)),
         boot: "8f9f6a5e-1f7e-4f1e-9f43-000000000000".into(),
         spec: CommandSpec {
-            argv: vec![line.into()],
             shell: true,
-            cwd: "/tmp".into(),
-            env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into()), ("HOME".into(), "/root".into())]),
-            deadlines: Deadlines::default(),
             limits: CommandLimits { output_bytes_max: 2 * BIG_BYTES, ..CommandLimits::default() },
-            output: OutputMode::Merged,
+            ..CommandSpec::new(&[line], "/tmp", &[("PATH", "/usr/bin:/bin"), ("HOME", "/root")])
         },
         output_path: folder.join(format!("{number}.log")),
     }

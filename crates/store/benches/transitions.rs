@@ -15,9 +15,7 @@ use std::time::{Duration, Instant};
 use longshore_domain::Labels;
 use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, JobId, NodeId, Nonce};
-use longshore_domain::job::{
-    AttemptReport, CommandLimits, CommandSpec, Deadlines, Event, JobSpec, OutputMode, QueueName, RetryPolicy,
-};
+use longshore_domain::job::{AttemptReport, CommandSpec, Event, JobSpec, QueueName};
 use longshore_domain::store::{Claim, JobFilter, NewJob, OldJobs, Queue, Store};
 use longshore_domain::time::Timestamp;
 use longshore_store::{Durability, SqliteOptions, SqliteStore};
@@ -106,30 +104,9 @@ fn id() -> u128 {
 fn new_job() -> NewJob {
     let words = ["cargo", "test", "--workspace", "--all-features"];
     let env = [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/home/dev"), ("LANG", "C.UTF-8")];
-    NewJob {
-        // Ids sort by time, as they do in life: the index of ids grows at its end.
-        id: JobId::new(NOW.plus(BEGIN.elapsed()), id()),
-        principal: Principal::agent("coder"),
-        conversation: None,
-        name: None,
-        spec: JobSpec::Command(CommandSpec {
-            argv: words.map(Into::into).to_vec(),
-            shell: false,
-            cwd: "/home/dev/project".into(),
-            env: env.map(|(name, value)| (name.into(), value.into())).into(),
-            deadlines: Deadlines::default(),
-            limits: CommandLimits::default(),
-            output: OutputMode::Merged,
-        }),
-        queue: QueueName::default(),
-        requires: Labels::default(),
-        priority: 0,
-        retry: RetryPolicy::default(),
-        not_before: None,
-        after: vec![],
-        key: None,
-        retry_of: None,
-    }
+    let spec = JobSpec::Command(CommandSpec::new(&words, "/home/dev/project", &env));
+    // Ids sort by time, as they do in life: the index of ids grows at its end.
+    NewJob::new(JobId::new(NOW.plus(BEGIN.elapsed()), id()), Principal::agent("coder"), spec)
 }
 
 fn room() -> Claim {

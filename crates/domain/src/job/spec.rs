@@ -98,6 +98,21 @@ pub struct CommandSpec {
     pub output: OutputMode,
 }
 
+impl CommandSpec {
+    /// A program with its arguments and nothing special: no deadline, no limits, its output as it comes.
+    pub fn new(argv: &[&str], cwd: &str, env: &[(&str, &str)]) -> Self {
+        Self {
+            argv: argv.iter().map(ToString::to_string).collect(),
+            shell: false,
+            cwd: cwd.into(),
+            env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            deadlines: Deadlines::default(),
+            limits: CommandLimits::default(),
+            output: OutputMode::Merged,
+        }
+    }
+}
+
 /// How long an attempt may run, counted from its start. Absent = for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deadlines {

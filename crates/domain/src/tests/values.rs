@@ -1,26 +1,18 @@
 //! Ids, lengths, specs, back-off, estimates and hints.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::estimate::Estimate;
 use crate::fault::FaultCode;
 use crate::id::{JobId, Nonce};
-use crate::job::{CommandLimits, CommandSpec, Deadlines, FailReason, OutputMode, RetryPolicy, StateName};
+use crate::job::{CommandSpec, FailReason, RetryPolicy, StateName};
 use crate::label::{InvalidLabels, Labels};
 use crate::poll::poll_hint;
 use crate::time::{Timestamp, format_length, parse_length};
 
 fn command(argv: &[&str]) -> CommandSpec {
-    CommandSpec {
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-        shell: false,
-        cwd: "/".into(),
-        env: BTreeMap::new(),
-        deadlines: Deadlines::default(),
-        limits: CommandLimits::default(),
-        output: OutputMode::Merged,
-    }
+    CommandSpec::new(argv, "/", &[])
 }
 
 #[test]

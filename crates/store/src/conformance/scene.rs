@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, EventSeq, JobId, NodeId, Nonce, QuestionId};
 use longshore_domain::job::{
-    Answer, AttemptReport, CommandLimits, CommandSpec, Deadlines, Decision, Event, EventRecord, Job, JobSpec,
-    NewQuestion, OutputMode, Question, QuestionKind, QuestionSpec, QueueName, RetryPolicy,
+    Answer, AttemptReport, CommandSpec, Decision, Event, EventRecord, Job, JobSpec, NewQuestion, Question,
+    QuestionKind, QuestionSpec, QueueName,
 };
 use longshore_domain::label::Labels;
 use longshore_domain::store::{Change, Claim, ClaimedJob, NewJob, Queue, Store, StoreError, Submitted};
@@ -74,21 +74,7 @@ impl Scene {
 
     /// A job of the owner, ready to run.
     pub(crate) fn job(&self) -> NewJob {
-        NewJob {
-            id: JobId::new(BEGIN, self.fresh()),
-            principal: Principal::owner(),
-            conversation: None,
-            name: None,
-            spec: spec(&["make", "all"]),
-            queue: QueueName::default(),
-            requires: Labels::default(),
-            priority: 0,
-            retry: RetryPolicy::default(),
-            not_before: None,
-            after: vec![],
-            key: None,
-            retry_of: None,
-        }
+        NewJob::new(JobId::new(BEGIN, self.fresh()), Principal::owner(), spec(&["make", "all"]))
     }
 
     pub(crate) fn job_after(&self, after: &[&Job]) -> NewJob {
@@ -222,15 +208,7 @@ pub(crate) fn spec(argv: &[&str]) -> JobSpec {
 }
 
 pub(crate) fn command(argv: &[&str]) -> CommandSpec {
-    CommandSpec {
-        argv: argv.iter().map(|word| (*word).to_owned()).collect(),
-        shell: false,
-        cwd: "/work".into(),
-        env: [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into(),
-        deadlines: Deadlines::default(),
-        limits: CommandLimits::default(),
-        output: OutputMode::Merged,
-    }
+    CommandSpec::new(argv, "/work", &[("PATH", "/usr/bin:/bin")])
 }
 
 pub(crate) fn started(job: &Job) -> Event {

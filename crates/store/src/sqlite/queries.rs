@@ -67,7 +67,6 @@ pub(super) fn next_expiry(connection: &Connection) -> rusqlite::Result<Option<Ti
     Ok(at.map(Timestamp::from_millis))
 }
 
-/// Exact as long as it is less than `most`.
 pub(super) fn position(connection: &Connection, id: JobId) -> rusqlite::Result<Option<Position>> {
     let position = |row: &Row<'_>| Ok(Position::behind(row.get::<_, i64>(0)? as u64));
     let most = Position::COUNTED as i64;

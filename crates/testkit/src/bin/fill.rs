@@ -2,7 +2,6 @@
 //!
 //! No daemon may run on that home.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use longshore_domain::job::{
-    AttemptReport, CommandLimits, CommandSpec, Deadlines, Event, JobSpec, OutputMode, QueueName, RetryPolicy,
-};
+use longshore_domain::job::{AttemptReport, CommandSpec, Event, JobSpec, QueueName};
 use longshore_domain::store::{Claim, NewJob, Queue, Store};
 use longshore_domain::{JobId, Labels, NodeId, Nonce, Principal, Timestamp};
 use longshore_store::{SqliteOptions, SqliteStore};
@@ -108,28 +105,7 @@ async fn add_one(store: &Arc<dyn Store>, index: u64, finish: bool) -> Result<()>
 fn new_job(at: Timestamp, queue: &str) -> Result<NewJob> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|error| anyhow::anyhow!("no random numbers: {error}"))?;
-    let spec = CommandSpec {
-        argv: vec!["true".into()],
-        shell: false,
-        cwd: "/tmp".into(),
-        env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
-        deadlines: Deadlines::default(),
-        limits: CommandLimits::default(),
-        output: OutputMode::Merged,
-    };
-    Ok(NewJob {
-        id: JobId::new(at, u128::from_le_bytes(random)),
-        principal: Principal::owner(),
-        conversation: None,
-        name: None,
-        spec: JobSpec::Command(spec),
-        queue: QueueName::try_from(queue.to_owned())?,
-        requires: Labels::default(),
-        priority: 0,
-        retry: RetryPolicy::default(),
-        not_before: None,
-        after: vec![],
-        key: None,
-        retry_of: None,
-    })
+    let spec = JobSpec::Command(CommandSpec::new(&["true"], "/tmp", &[("PATH", "/usr/bin:/bin")]));
+    let id = JobId::new(at, u128::from_le_bytes(random));
+    Ok(NewJob { queue: QueueName::try_from(queue.to_owned())?, ..NewJob::new(id, Principal::owner(), spec) })
 }

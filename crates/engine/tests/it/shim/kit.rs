@@ -1,12 +1,11 @@
 //! What the tests of shims share: a spawner in a temporary folder, plans, and waiting for what it reports.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use longshore_domain::job::{AttemptReport, CommandLimits, CommandSpec, Deadlines, OutputMode, ProcessIdentity};
+use longshore_domain::job::{AttemptReport, CommandSpec, ProcessIdentity};
 use longshore_domain::{AttemptNumber, JobId, JobNumber, Nonce, Timestamp};
 use longshore_engine::process::output::OutputFile;
 use longshore_engine::process::{
@@ -76,15 +75,7 @@ impl Kit {
             attempt: AttemptNumber(1),
             nonce: Nonce::new(random),
             boot: "boot".into(),
-            spec: CommandSpec {
-                argv: argv.iter().map(|&word| word.to_owned()).collect(),
-                shell: false,
-                cwd: self.folder.to_string_lossy().into_owned(),
-                env: BTreeMap::from([("PATH".into(), "/usr/bin:/bin".into())]),
-                deadlines: Deadlines::default(),
-                limits: CommandLimits::default(),
-                output: OutputMode::Merged,
-            },
+            spec: CommandSpec::new(argv, &self.folder.to_string_lossy(), &[("PATH", "/usr/bin:/bin")]),
             output_path: self.folder.join(format!("{number}.log")),
         }
     }

@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use longshore_domain::job::{
-    AttemptReport, CommandLimits, CommandSpec, Deadlines, Event, JobSpec, OutputMode, QueueName, RetryPolicy,
-};
+use longshore_domain::job::{AttemptReport, CommandSpec, Event, JobSpec, QueueName};
 use longshore_domain::store::{Claim, ClaimedJob, NewJob, Queue, Store};
 use longshore_domain::{JobId, Labels, NodeId, Nonce, Principal, Timestamp};
 use longshore_store::{PostgresOptions, PostgresStore};
@@ -31,33 +29,12 @@ pub(crate) fn unique() -> u128 {
 pub(crate) fn spec() -> JobSpec {
     let words = ["cargo", "test", "--workspace", "--all-features"];
     let env = [("PATH", "/usr/local/bin:/usr/bin:/bin"), ("HOME", "/home/dev"), ("LANG", "C.UTF-8")];
-    JobSpec::Command(CommandSpec {
-        argv: words.map(Into::into).to_vec(),
-        shell: false,
-        cwd: "/home/dev/project".into(),
-        env: env.map(|(name, value)| (name.into(), value.into())).into(),
-        deadlines: Deadlines::default(),
-        limits: CommandLimits::default(),
-        output: OutputMode::Merged,
-    })
+    JobSpec::Command(CommandSpec::new(&words, "/home/dev/project", &env))
 }
 
 fn new_job(queue: QueueName) -> NewJob {
-    NewJob {
-        id: JobId::new(NOW.plus(Duration::from_millis(IDS.load(Ordering::Relaxed))), unique()),
-        principal: Principal::agent("coder"),
-        conversation: None,
-        name: None,
-        spec: spec(),
-        queue,
-        requires: Labels::default(),
-        priority: 0,
-        retry: RetryPolicy::default(),
-        not_before: None,
-        after: vec![],
-        key: None,
-        retry_of: None,
-    }
+    let id = JobId::new(NOW.plus(Duration::from_millis(IDS.load(Ordering::Relaxed))), unique());
+    NewJob { queue, ..NewJob::new(id, Principal::agent("coder"), spec()) }
 }
 
 pub(crate) async fn submit(store: &PostgresStore) -> Result<()> {
