@@ -56,11 +56,12 @@ impl Conclusion<'_> {
         let give_up_at = steady() + TRY_FOR;
         let mut pause = PAUSE_MIN;
         while record::write(&self.place.run_dir, self.plan, report).is_err() {
-            self.serve(steady() + pause);
-            pause = (pause * 2).min(PAUSE_MAX);
+            // A daemon that stores the end now removes what is being written, too.
             if self.is_stored() || steady() >= give_up_at {
                 return;
             }
+            self.serve(steady() + pause);
+            pause = (pause * 2).min(PAUSE_MAX);
         }
         if self.is_stored() {
             // The daemon looked for a record to remove before this one was there.

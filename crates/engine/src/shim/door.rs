@@ -10,7 +10,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use longshore_domain::{AttemptNumber, JobNumber};
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, linkat, openat, renameat, unlinkat};
+use rustix::fs::{
+    Access, AtFlags, Mode, OFlags, RenameFlags, accessat, fchmod, linkat, openat, renameat, renameat_with, unlinkat,
+};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
 
 use super::sys;
@@ -36,7 +39,7 @@ impl Door {
         let Ok(alive) = lock(run_dir, number, attempt) else { return Self::with_socket(name) };
         match linkat(run_dir, BEGUN, run_dir, &name, AtFlags::empty()) {
             Ok(()) => Ok(Self { name, listener: None, _alive: Some(alive) }),
-            Err(rustix::io::Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(Errno::EXIST) => Err(io::ErrorKind::AlreadyExists.into()),
             // No second names here, or no more of them.
             Err(_) => Self::with_socket(name),
         }
@@ -47,7 +50,7 @@ impl Door {
         Ok(Self { name, listener, _alive: None })
     }
 
-    /// Listens from now on, if the system lets it. May be tried again.
+    /// Listens from now on, if the system lets it and the trace is still there. May be tried again.
     pub(super) fn open(&mut self, run_dir: &OwnedFd) {
         if self.listener.is_some() {
             return;
@@ -56,7 +59,9 @@ impl Door {
         // Of a try before.
         unlinkat(run_dir, &temporary, AtFlags::empty()).ok();
         let listener = listen_at(&temporary);
-        self.listener = listener.ok().filter(|_| renameat(run_dir, &temporary, run_dir, &self.name).is_ok());
+        self.listener = listener.ok().filter(|_| replace(run_dir, &temporary, &self.name).is_ok());
+        // What is left of the exchange, or of the try.
+        unlinkat(run_dir, &temporary, AtFlags::empty()).ok();
     }
 
     pub(super) fn listener(&self) -> Option<BorrowedFd<'_>> {
@@ -76,6 +81,18 @@ fn listen_at(name: &str) -> io::Result<OwnedFd> {
     bind(&listener, &SocketAddrUnix::new(name)?)?;
     listen(&listener, BACKLOG)?;
     Ok(listener)
+}
+
+/// Gives a file the name of another one that is there; a trace that was removed meanwhile must not come back.
+fn replace(run_dir: &OwnedFd, temporary: &str, name: &str) -> rustix::io::Result<()> {
+    match renameat_with(run_dir, temporary, run_dir, name, RenameFlags::EXCHANGE) {
+        // The file system cannot exchange names.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            accessat(run_dir, name, Access::EXISTS, AtFlags::empty())?;
+            renameat(run_dir, temporary, run_dir, name)
+        }
+        exchanged => exchanged,
+    }
 }
 
 /// Makes the file that all traces are names of.

@@ -143,6 +143,28 @@ async fn an_end_that_nobody_stores_in_time_is_put_on_record() {
     assert!(matches!(kit.look_up(&plan).await, Found::Ended(_)));
 }
 
+/// What is being written is removed with the rest, and the shim must not make it anew.
+#[tokio::test]
+async fn an_end_that_is_stored_while_it_is_put_on_record_leaves_nothing() {
+    let kit = Kit::new().await;
+    let plan = kit.shell("exit 4");
+    let record = kit.run_dir.join(format!("{}.{}.exit.tmp", plan.number, plan.attempt));
+    // A shim that opens a pipe waits for its reader, and cannot sync it.
+    assert!(std::process::Command::new("mkfifo").arg(&record).status().unwrap().success());
+    let mut link = kit.start(&plan).await;
+    let shim = parent(started(&mut link).await.pid);
+    ended(&mut link).await;
+    let reading = tokio::task::spawn_blocking(move || std::fs::File::open(record).unwrap());
+    let reader = within(reading).await.unwrap();
+    forget(&kit.run_dir, plan.number, plan.attempt);
+    drop(link);
+    gone(shim).await;
+    drop(reader);
+    let left = std::fs::read_dir(&kit.run_dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let of_the_attempt = format!("{}.", plan.number);
+    assert_eq!(left.filter(|name| name.starts_with(&of_the_attempt)).collect::<Vec<_>>(), [""; 0]);
+}
+
 #[tokio::test]
 async fn a_run_folder_may_have_a_long_name() {
     let folder = tempfile::tempdir().unwrap();
