@@ -1,23 +1,21 @@
 //! Where callers come in: a TCP address for everybody with a token, a socket for bridges of the same user.
 
-use std::future::IntoFuture;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use longshore_domain::Principal;
 use longshore_domain::fault::{Fault, FaultCode};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
 
+use super::connections;
 use crate::config::{Config, Listen};
 use crate::daemon::port_holder;
 use crate::home::Home;
-use crate::http::{self, App, Peer};
+use crate::http::{self, App};
 use crate::problem::file_failed;
 
 /// File that remembers the port of a home that chose a free one.
@@ -53,13 +51,8 @@ impl Doors {
 
     /// Lets callers in until the daemon stops, then waits for the requests under way.
     pub(super) async fn serve(self, app: App) {
-        let stopped = app.stopping.clone().cancelled_owned();
-        let service = http::public(&app).into_make_service_with_connect_info::<Peer>();
-        let public = axum::serve(NoDelay(self.tcp), service).with_graceful_shutdown(stopped);
-        let (public, ()) = tokio::join!(public.into_future(), self.socket.serve(&app));
-        if let Err(error) = public {
-            tracing::error!(%error, "the TCP door broke");
-        }
+        let stopped = app.stopping.clone();
+        tokio::join!(connections::serve(self.tcp, http::public(&app), stopped), self.socket.serve(&app));
     }
 }
 
@@ -88,32 +81,6 @@ async fn listen_remembered(home: &Home) -> Result<TcpListener, Fault> {
     let port = listener.local_addr().map_err(Fault::internal)?.port();
     home.replace(PORT_FILE, format!("{port}\n").as_bytes())?;
     Ok(listener)
-}
-
-/// A TCP door that sends small answers at once.
-struct NoDelay(TcpListener);
-
-impl Listener for NoDelay {
-    type Io = tokio::net::TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        let (stream, address) = Listener::accept(&mut self.0).await;
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "small answers may be delayed");
-        }
-        (stream, address)
-    }
-
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.local_addr()
-    }
-}
-
-impl Connected<IncomingStream<'_, NoDelay>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, NoDelay>) -> Self {
-        Self(stream.remote_addr().ip())
-    }
 }
 
 /// A socket that lets in only processes of the user who runs the daemon.
@@ -182,20 +149,5 @@ fn note_end(ended: Result<std::io::Result<()>, JoinError>) {
         Ok(Ok(())) => tracing::debug!("a bridge left"),
         Ok(Err(error)) => tracing::debug!(%error, "a bridge broke off"),
         Err(error) => tracing::error!(%error, "the handling of a bridge panicked"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn whoever_comes_through_the_tcp_door_is_answered_without_delay() {
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        let mut door = NoDelay(listen(address).await.unwrap());
-        let caller = tokio::net::TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
-        let (stream, from) = door.accept().await;
-        assert_eq!(from, caller.local_addr().unwrap());
-        assert!(stream.nodelay().unwrap());
     }
 }

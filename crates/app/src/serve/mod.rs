@@ -1,5 +1,7 @@
 //! The daemon itself: wires the store, the engine and the doors, tells that it is ready, and ends in order.
 
+mod at_once;
+mod connections;
 mod doors;
 mod settings;
 mod telemetry;

@@ -1,0 +1,120 @@
+//! HTTP over TCP: one task for each connection.
+//!
+//! In place of `axum::serve`, which leaves no room to say how the task of a connection is polled.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::serve::Listener;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+use super::at_once::AtOnce;
+use crate::http::Peer;
+
+/// Lets callers in until `stopped`, then waits for the requests under way. Connections without one end at once.
+pub(super) async fn serve(mut listener: TcpListener, routes: Router, stopped: CancellationToken) {
+    let connections = TaskTracker::new();
+    while let Some((stream, address)) = stopped.run_until_cancelled(accept(&mut listener)).await {
+        let connection = serve_one(stream, Peer(address.ip()), routes.clone(), stopped.clone());
+        connections.spawn(AtOnce::new(connection));
+    }
+    // Whoever comes now finds no door, and waits for the next daemon.
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// Lets the next caller in; small answers to it are sent at once.
+async fn accept(listener: &mut TcpListener) -> (TcpStream, SocketAddr) {
+    let (stream, address) = Listener::accept(listener).await;
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "small answers may be delayed");
+    }
+    (stream, address)
+}
+
+async fn serve_one(stream: TcpStream, peer: Peer, routes: Router, stopped: CancellationToken) {
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(peer));
+        routes.clone().call(request.map(Body::new))
+    });
+    let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        biased;
+        served = connection.as_mut() => served,
+        () = stopped.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection broke off");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use axum::routing::get;
+
+    use super::*;
+
+    fn ask(address: SocketAddr) -> std::net::TcpStream {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        stream
+    }
+
+    /// Everything until the other side closes.
+    async fn read_all(mut stream: std::net::TcpStream) -> String {
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            stream.read_to_string(&mut text).map(|_| text).unwrap()
+        });
+        reading.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_answered_when_the_door_closes() {
+        let stopped = CancellationToken::new();
+        let (asked, answer) = (CancellationToken::new(), CancellationToken::new());
+        let (has_asked, may_answer) = (asked.clone(), answer.clone());
+        let waiting = move || async move {
+            has_asked.cancel();
+            may_answer.cancelled().await;
+            "late"
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(serve(listener, Router::new().route("/", get(waiting)), stopped.clone()));
+        let idle = std::net::TcpStream::connect(address).unwrap();
+        let caller = ask(address);
+        asked.cancelled().await;
+        stopped.cancel();
+        assert_eq!(read_all(idle).await, "", "a connection without a request ends");
+        answer.cancel();
+        let told = read_all(caller).await;
+        assert!(told.starts_with("HTTP/1.1 200") && told.ends_with("late"), "{told}");
+        serving.await.unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err(), "nobody is let in any more");
+    }
+
+    #[tokio::test]
+    async fn callers_are_answered_without_delay() {
+        let mut listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let caller = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (stream, from) = accept(&mut listener).await;
+        assert_eq!(from, caller.local_addr().unwrap());
+        assert!(stream.nodelay().unwrap());
+    }
+}
