@@ -7,7 +7,7 @@ use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::job::{
     CommandLimits, CommandSpec, Deadlines, JobKind, JobSpec, JobState, OutputMode, QueueName, RetryPolicy, SpecProblem,
 };
-use longshore_domain::store::{ClaimedJob, IdempotencyKey, NewJob, StoreError, Submitted};
+use longshore_domain::store::{ClaimedJob, IdempotencyKey, NewJob, StoreError};
 use longshore_domain::{Job, JobId, Labels, When};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -104,8 +104,11 @@ impl Engine {
         let claim = slot.as_ref().map(|_| self.inner.claim(1));
         match self.inner.store.submit(job, claim, self.inner.clock.now()).await {
             Ok((submitted, claimed)) => {
+                let begins = claimed.iter().any(|claimed| claimed.job.id == submitted.job.id);
                 self.begin(slot, claimed);
-                self.accepted(&submitted);
+                if !submitted.existing {
+                    self.accepted(&submitted.job, begins);
+                }
                 Ok(Accepted { job: submitted.job, existing: submitted.existing })
             }
             Err(error) => {
@@ -123,16 +126,14 @@ impl Engine {
         }
     }
 
-    fn accepted(&self, submitted: &Submitted) {
-        if submitted.existing {
-            return;
-        }
-        match &submitted.job.state {
-            JobState::Queued => self.inner.ready.notify_one(),
+    /// Tells whoever has to do with a new job. One that begins needs nobody to take it.
+    fn accepted(&self, job: &Job, begins: bool) {
+        match &job.state {
+            JobState::Queued if !begins => self.inner.ready.notify_one(),
             JobState::Waiting { until: Some(_), .. } => self.inner.due.notify_one(),
             _ => {}
         }
-        self.inner.announce(submitted.job.id);
+        self.inner.announce(job.id);
     }
 
     async fn resolve_after(&self, caller: &Caller, names: &[String]) -> Result<Vec<JobId>, Fault> {

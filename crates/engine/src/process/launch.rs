@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::UnixStream;
@@ -24,7 +25,7 @@ const SHIMS_AHEAD: usize = 2;
 
 /// A spawner that is ready.
 pub(super) struct Line {
-    pub(super) socket: UnixStream,
+    pub(super) socket: Arc<UnixStream>,
     /// Kept so that it is reaped when it ends.
     _child: Child,
 }
@@ -73,7 +74,7 @@ async fn start(options: &SpawnerOptions, mut command: Command, lock: &File) -> i
     for _ in 0..SHIMS_AHEAD {
         ask_for_shim(&socket)?;
     }
-    Ok(Line { socket, _child: child })
+    Ok(Line { socket: Arc::new(socket), _child: child })
 }
 
 async fn set_up(socket: &UnixStream, options: &SpawnerOptions, lock: &File) -> io::Result<Ready> {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::net::{RecvFlags, SendFlags, send};
 use tokio::io::Interest;
@@ -48,6 +49,16 @@ pub(super) fn ask_for_shim(socket: &UnixStream) -> io::Result<()> {
     Ok(())
 }
 
+/// A shim that was taken and is to be replaced: another one is asked for when this is dropped.
+pub(super) struct Taken(pub(super) Arc<UnixStream>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // If the spawner has ended, that shows when the next shim is waited for.
+        ask_for_shim(&self.0).ok();
+    }
+}
+
 fn to_stream(line: OwnedFd) -> io::Result<UnixStream> {
     let line = std::os::unix::net::UnixStream::from(line);
     line.set_nonblocking(true)?;
@@ -59,6 +70,11 @@ async fn when_ready<T>(
     interest: Interest,
     mut attempt: impl FnMut() -> io::Result<T>,
 ) -> io::Result<T> {
+    // Mostly it is ready, but of a new socket the runtime learns that only when it looks again.
+    match attempt() {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+        result => return result,
+    }
     loop {
         socket.ready(interest).await?;
         match socket.try_io(interest, &mut attempt) {

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::sync::Mutex;
 
 use super::launch::{Line, launch};
-use super::passing::{ask_for_shim, receive_line, send_frame};
+use super::passing::{Taken, receive_line, send_frame};
 use super::{AttemptPlan, ProcessError, ShimLink};
 use crate::shim::wire::{REQUEST_BYTES_MAX, record_name, socket_name, to_frame};
 
@@ -72,11 +73,13 @@ impl Spawner {
     }
 
     async fn try_spawn(&self, plan: &AttemptPlan, frame: &[u8]) -> Result<ShimLink, ProcessError> {
-        let mut line = self.take_line().await?;
+        let (mut line, taken) = self.take_line().await?;
         if send_frame(&line, frame, None).await.is_err() {
             // It has ended, and may have said why; should it live, it must not wait for the rest.
             line.shutdown().await.ok();
         }
+        // Not before: making another shim would hold this one up.
+        drop(taken);
         let mut link = ShimLink::new(line);
         match link.first_word().await {
             Some(Ok(())) => Ok(link),
@@ -86,8 +89,8 @@ impl Spawner {
         }
     }
 
-    /// The line to a shim that waits for a request; the next one is asked for.
-    async fn take_line(&self) -> Result<UnixStream, ProcessError> {
+    /// The line to a shim that waits for a request.
+    async fn take_line(&self) -> Result<(UnixStream, Taken), ProcessError> {
         let mut spawner = self.line.lock().await;
         let current = match spawner.take() {
             Some(current) => current,
@@ -95,11 +98,7 @@ impl Spawner {
         };
         let current = spawner.insert(current);
         match receive_line(&current.socket).await {
-            Ok(line) => {
-                // If it has ended, that shows when the next shim is waited for.
-                ask_for_shim(&current.socket).ok();
-                Ok(line)
-            }
+            Ok(line) => Ok((line, Taken(Arc::clone(&current.socket)))),
             Err(_) => {
                 *spawner = None;
                 Err(ProcessError::SpawnerGone)
