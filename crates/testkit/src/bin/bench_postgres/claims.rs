@@ -23,14 +23,17 @@ const CALLERS: usize = 100;
 const CLAIMS: usize = 1_000;
 const TURN: Duration = Duration::from_secs(3);
 
-const COPY_JOBS: &str = "INSERT INTO job SELECT number + k * $1, 'c' || k || substr(id, 2), principal_class, \
+/// Only what is finished: a claim counts what is live.
+const COPY_JOBS: &str = "INSERT INTO job SELECT j.number + k * $1, 'c' || k || substr(id, 2), principal_class, \
      principal_name, conversation, kind, name, title, retry, likeness, retry_of, submitted_at, spec, requires \
-     FROM job CROSS JOIN generate_series(1, $2::bigint) AS k";
+     FROM job AS j JOIN standing AS s ON s.job = j.number CROSS JOIN generate_series(1, $2::bigint) AS k \
+     WHERE s.state = 'finished' AND j.number <= $3";
+const COPY_EVENTS: &str = "INSERT INTO event SELECT e.seq + k * $3, e.job + k * $1, at, kind, e.state, e.attempt, detail \
+     FROM event AS e JOIN standing AS s ON s.job = e.job CROSS JOIN generate_series(1, $2::bigint) AS k \
+     WHERE s.state = 'finished' AND s.job <= $4";
 const COPY_STANDINGS: &str = "INSERT INTO standing SELECT job + k * $1, version, state, phase, content, attempt, \
      failures, queue, priority, holder, started_at, changed_at, due_at, finished_at, outcome, pinned, output_expired \
-     FROM standing CROSS JOIN generate_series(1, $2::bigint) AS k";
-const COPY_EVENTS: &str = "INSERT INTO event SELECT seq + k * $3, job + k * $1, at, kind, state, attempt, detail \
-     FROM event CROSS JOIN generate_series(1, $2::bigint) AS k";
+     FROM standing CROSS JOIN generate_series(1, $2::bigint) AS k WHERE state = 'finished' AND job <= $3";
 const MOVE_ON: &str =
     "SELECT setval('job_number', max(number)), setval('event_seq', (SELECT max(seq) FROM event)) FROM job";
 
@@ -101,10 +104,11 @@ async fn copy(url: &str) -> Result<()> {
     let client = connect(url).await?;
     client.batch_execute("SET search_path = longshore").await?;
     let jobs = highest(&client, "SELECT max(number) FROM job").await?;
+    let few = FEW as i64;
     let lines = highest(&client, "SELECT max(seq) FROM event").await?;
-    client.execute(COPY_JOBS, &[&jobs, &COPIES]).await?;
-    client.execute(COPY_STANDINGS, &[&jobs, &COPIES]).await?;
-    client.execute(COPY_EVENTS, &[&jobs, &COPIES, &lines]).await?;
+    client.execute(COPY_JOBS, &[&jobs, &COPIES, &few]).await?;
+    client.execute(COPY_EVENTS, &[&jobs, &COPIES, &lines, &few]).await?;
+    client.execute(COPY_STANDINGS, &[&jobs, &COPIES, &few]).await?;
     client.query(MOVE_ON, &[]).await?;
     Ok(())
 }
