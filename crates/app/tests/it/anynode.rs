@@ -30,15 +30,19 @@ impl Client {
 
     /// One with a session, begun at that node.
     fn legacy(home: &Home, token: String) -> Self {
+        Self::of_version("2025-11-25", home, token)
+    }
+
+    fn of_version(version: &str, home: &Home, token: String) -> Self {
         let mut client = Self::new(token);
         let capabilities = json!({ "elicitation": {} });
-        let params = json!({ "protocolVersion": "2025-11-25", "capabilities": capabilities,
+        let params = json!({ "protocolVersion": version, "capabilities": capabilities,
                              "clientInfo": { "name": "test", "version": "1" } });
         let mut stream = client.open(home, "POST", &[], &message("initialize", params).to_string());
         let text = read_until(&mut stream, |text| text.contains("\r\n\r\n"));
         let session = text.lines().find_map(|line| line.strip_prefix("mcp-session-id: ")).unwrap();
         client.headers.push(("mcp-session-id", session.to_owned()));
-        client.headers.push(("mcp-protocol-version", "2025-11-25".into()));
+        client.headers.push(("mcp-protocol-version", version.into()));
         client
     }
 
@@ -374,13 +378,15 @@ fn what_a_request_on_one_node_asks_is_answered_through_another() {
 fn a_request_of_one_node_is_given_up_through_another() {
     let (runs, other) = pair_on(&Server::shared().database(), "30s");
     let token = runs.run(&["token", "create", "agent", "--json"]).ok().json()["token"].as_str().unwrap().to_owned();
-    let client = Client::legacy(&runs, token);
-    let mut held = client.open(&other, "POST", &[], &message("tools/call", run("exec sleep 1000")).to_string());
-    read_until(&mut held, |text| text.contains("id: "));
     let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1 } });
-    client.says(&runs, &cancelled);
-    let rest = read_until(&mut held, |_| false);
-    assert!(!rest.contains("\"result\"") && !rest.contains("\"error\""), "{rest}");
-    // There is no such request any more, here or there.
-    client.says(&runs, &cancelled);
+    for (version, said) in [("2025-11-25", cancelled.clone()), ("2025-03-26", json!([cancelled]))] {
+        let client = Client::of_version(version, &runs, token.clone());
+        let mut held = client.open(&other, "POST", &[], &message("tools/call", run("exec sleep 1000")).to_string());
+        read_until(&mut held, |text| text.contains("text/event-stream"));
+        client.says(&runs, &said);
+        let rest = read_until(&mut held, |_| false);
+        assert!(!rest.contains("\"result\"") && !rest.contains("\"error\""), "{version}: {rest}");
+        // There is no such request any more, here or there.
+        client.says(&runs, &said);
+    }
 }

@@ -23,7 +23,7 @@ use super::{Exchange, NOTIFICATIONS_MAX, STREAM_AFTER, json, refused, stream};
 use crate::server::connection::Connection;
 use crate::server::wishes::Wishes;
 use crate::server::{Begun, Server, Sink, resources};
-use crate::wire::{ErrorCode, LegacyVersion, MODERN, Reply, RequestId, batch};
+use crate::wire::{ErrorCode, LegacyVersion, MODERN, Message, Reply, RequestId, batch};
 
 /// A client that lost a stream comes back after this long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -186,14 +186,19 @@ impl Exchange {
     async fn batched(&self, connection: &Connection, scope: &Arc<str>, messages: &[&RawValue]) -> Response {
         let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         let sink = if Accepted::of(&self.headers).events { Sink::new(sender) } else { Sink::none() };
-        let begin = |message: &&RawValue| -> Option<BoxFuture<'static, Option<Reply>>> {
-            match self.server.begin_in_batch(connection, message.get().as_bytes(), &sink) {
-                Begun::Nothing => None,
-                Begun::Done(reply) => Some(Box::pin(async { Some(reply) })),
-                Begun::Pending(answer) | Begun::Open(answer) => Some(answer),
+        let mut answers: Vec<BoxFuture<'static, Option<Reply>>> = vec![];
+        for message in messages {
+            let bytes = message.get().as_bytes();
+            if matches!(Message::parse(bytes), Ok(Message::Response(_) | Message::Notification(_))) {
+                self.server.hear(Some(scope), bytes).await;
+                continue;
             }
-        };
-        let answers: Vec<_> = messages.iter().filter_map(begin).collect();
+            match self.server.begin_in_batch(connection, bytes, &sink) {
+                Begun::Nothing => {}
+                Begun::Done(reply) => answers.push(Box::pin(async { Some(reply) })),
+                Begun::Pending(answer) | Begun::Open(answer) => answers.push(answer),
+            }
+        }
         drop(sink);
         if answers.is_empty() {
             return StatusCode::ACCEPTED.into_response();
