@@ -74,12 +74,13 @@ impl Spawner {
 
     async fn try_spawn(&self, plan: &AttemptPlan, frame: &[u8]) -> Result<ShimLink, ProcessError> {
         let (mut line, taken) = self.take_line().await?;
-        if send_frame(&line, frame, None).await.is_err() {
+        // The next one is asked for second, since making it would hold this one up; but then at once, so that a frozen
+        // shim that reads nothing holds up no other.
+        let (sent, ()) = tokio::join!(biased; send_frame(&line, frame, None), async move { drop(taken) });
+        if sent.is_err() {
             // It has ended, and may have said why; should it live, it must not wait for the rest.
             line.shutdown().await.ok();
         }
-        // Not before: making another shim would hold this one up.
-        drop(taken);
         let mut link = ShimLink::new(line);
         match link.first_word().await {
             Some(Ok(())) => Ok(link),

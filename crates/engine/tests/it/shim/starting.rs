@@ -4,7 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use longshore_engine::process::{Found, ProcessError};
 
-use super::kit::{Kit, ended, options, started};
+use rustix::process::Signal;
+
+use super::kit::{Kit, ended, kill, options, started};
 
 #[tokio::test]
 async fn exit_codes_are_reported_as_they_are() {
@@ -156,6 +158,45 @@ async fn the_next_spawner_waits_for_the_one_before() {
     drop(spawner);
     link.control().stop(true);
     assert!(ended(&mut link).await.stopped);
+}
+
+/// A request that a frozen shim does not read fits into no buffer; those after it go to other shims.
+#[tokio::test]
+async fn shims_that_are_frozen_before_they_begin_hold_nothing_up() {
+    let kit = Kit::new().await;
+    let spawner = std::fs::read_to_string(kit.run_dir.join("spawner.lock")).unwrap();
+    let frozen = waiting_shims(spawner.trim()).await;
+    frozen.iter().for_each(|&shim| kill(shim, Signal::STOP));
+    let mut large = kit.plan(&["true"]);
+    large.spec.env.extend((0..20).map(|i| (format!("FILLER_{i}"), "x".repeat(100_000))));
+    let other = kit.plan(&["true"]);
+    let (first, second, ()) = tokio::join!(
+        biased;
+        kit.run(&large),
+        async {
+            let mut large = large.clone();
+            (large.number, large.output_path) = (other.number, other.output_path.clone());
+            kit.run(&large).await
+        },
+        async {
+            assert_eq!(kit.run(&kit.shell("exit 5")).await.exit_code, Some(5));
+            frozen.iter().for_each(|&shim| kill(shim, Signal::CONT));
+        }
+    );
+    assert_eq!((first.exit_code, second.exit_code), (Some(0), Some(0)));
+}
+
+/// The shims that a spawner has made ahead.
+async fn waiting_shims(spawner: &str) -> Vec<u32> {
+    let listed = format!("/proc/{spawner}/task/{spawner}/children");
+    loop {
+        let children = std::fs::read_to_string(&listed).unwrap();
+        let children: Vec<u32> = children.split_whitespace().map(|child| child.parse().unwrap()).collect();
+        if children.len() == 2 {
+            return children;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
