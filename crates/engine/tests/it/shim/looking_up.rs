@@ -147,12 +147,15 @@ async fn an_end_that_nobody_stores_in_time_is_put_on_record() {
 #[tokio::test]
 async fn an_end_that_is_stored_while_it_is_put_on_record_leaves_nothing() {
     let kit = Kit::new().await;
-    let plan = kit.shell("exit 4");
+    let plan = kit.shell("mkfifo gate; echo ready; read x < gate");
     let record = kit.run_dir.join(format!("{}.{}.exit.tmp", plan.number, plan.attempt));
     // A shim that opens a pipe waits for its reader, and cannot sync it.
     assert!(std::process::Command::new("mkfifo").arg(&record).status().unwrap().success());
     let mut link = kit.start(&plan).await;
     let shim = parent(started(&mut link).await.pid);
+    link.control().follow(true);
+    printed(&mut link, 6).await;
+    std::fs::write(kit.folder.join("gate"), "go\n").unwrap();
     ended(&mut link).await;
     let reading = tokio::task::spawn_blocking(move || std::fs::File::open(record).unwrap());
     let reader = within(reading).await.unwrap();
