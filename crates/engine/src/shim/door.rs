@@ -86,7 +86,7 @@ fn listen_at(name: &str) -> io::Result<OwnedFd> {
 /// Gives a file the name of another one that is there; a trace that was removed meanwhile must not come back.
 fn replace(run_dir: &OwnedFd, temporary: &str, name: &str) -> rustix::io::Result<()> {
     match renameat_with(run_dir, temporary, run_dir, name, RenameFlags::EXCHANGE) {
-        // The file system cannot exchange names.
+        // The file system cannot exchange names; that leaves a moment in which the trace may be removed.
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
             accessat(run_dir, name, Access::EXISTS, AtFlags::empty())?;
             renameat(run_dir, temporary, run_dir, name)

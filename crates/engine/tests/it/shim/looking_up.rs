@@ -1,6 +1,8 @@
 //! Finding attempts again after the daemon that began them is gone.
 
-use longshore_engine::process::{Found, ShimReport, Spawner, exit_record, forget, kill_leftovers};
+use longshore_engine::process::{
+    AttemptPlan, Found, ShimLink, ShimReport, Spawner, exit_record, forget, kill_leftovers,
+};
 use rustix::process::Signal;
 
 use super::kit::{Kit, ended, gone, kill, lives, options, parent, printed, recorded, started, within};
@@ -116,17 +118,26 @@ async fn attempts_side_by_side_never_mix() {
     }
 }
 
-/// Whoever hears of the end may store it, and the shim is spared the record.
-#[tokio::test]
-async fn an_end_that_is_stored_in_time_is_not_put_on_record() {
-    let kit = Kit::new().await;
-    let plan = kit.shell("mkfifo gate; echo ready; read x < gate; exit 4");
-    let mut link = kit.start(&plan).await;
+/// Waits for somebody to say something at the gate, so that its shim is found before it is gone.
+const WAITS: &str = "mkfifo gate; echo ready; read x < gate; exit 4";
+
+/// Runs a command that [`WAITS`] until its end is told, and nothing was done about that; its line and its shim.
+async fn heard_of_its_end(kit: &Kit, plan: &AttemptPlan) -> (ShimLink, u32) {
+    let mut link = kit.start(plan).await;
     let shim = parent(started(&mut link).await.pid);
     link.control().follow(true);
     printed(&mut link, 6).await;
     std::fs::write(kit.folder.join("gate"), "go\n").unwrap();
     ended(&mut link).await;
+    (link, shim)
+}
+
+/// Whoever hears of the end may store it, and the shim is spared the record.
+#[tokio::test]
+async fn an_end_that_is_stored_in_time_is_not_put_on_record() {
+    let kit = Kit::new().await;
+    let plan = kit.shell(WAITS);
+    let (link, shim) = heard_of_its_end(&kit, &plan).await;
     forget(&kit.run_dir, plan.number, plan.attempt);
     drop(link);
     gone(shim).await;
@@ -147,16 +158,11 @@ async fn an_end_that_nobody_stores_in_time_is_put_on_record() {
 #[tokio::test]
 async fn an_end_that_is_stored_while_it_is_put_on_record_leaves_nothing() {
     let kit = Kit::new().await;
-    let plan = kit.shell("mkfifo gate; echo ready; read x < gate");
+    let plan = kit.shell(WAITS);
     let record = kit.run_dir.join(format!("{}.{}.exit.tmp", plan.number, plan.attempt));
     // A shim that opens a pipe waits for its reader, and cannot sync it.
     assert!(std::process::Command::new("mkfifo").arg(&record).status().unwrap().success());
-    let mut link = kit.start(&plan).await;
-    let shim = parent(started(&mut link).await.pid);
-    link.control().follow(true);
-    printed(&mut link, 6).await;
-    std::fs::write(kit.folder.join("gate"), "go\n").unwrap();
-    ended(&mut link).await;
+    let (link, shim) = heard_of_its_end(&kit, &plan).await;
     let reading = tokio::task::spawn_blocking(move || std::fs::File::open(record).unwrap());
     let reader = within(reading).await.unwrap();
     forget(&kit.run_dir, plan.number, plan.attempt);

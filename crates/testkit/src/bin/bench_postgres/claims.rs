@@ -23,7 +23,7 @@ const CALLERS: usize = 100;
 const CLAIMS: usize = 1_000;
 const TURN: Duration = Duration::from_secs(3);
 
-/// Only what is finished: a claim counts what is live.
+// Only what is finished is copied: a claim counts what is live.
 const COPY_JOBS: &str = "INSERT INTO job SELECT j.number + k * $1, 'c' || k || substr(id, 2), principal_class, \
      principal_name, conversation, kind, name, title, retry, likeness, retry_of, submitted_at, spec, requires \
      FROM job AS j JOIN standing AS s ON s.job = j.number CROSS JOIN generate_series(1, $2::bigint) AS k \
@@ -104,8 +104,8 @@ async fn copy(url: &str) -> Result<()> {
     let client = connect(url).await?;
     client.batch_execute("SET search_path = longshore").await?;
     let jobs = highest(&client, "SELECT max(number) FROM job").await?;
-    let few = FEW as i64;
     let lines = highest(&client, "SELECT max(seq) FROM event").await?;
+    let few = FEW as i64;
     client.execute(COPY_JOBS, &[&jobs, &COPIES, &few]).await?;
     client.execute(COPY_EVENTS, &[&jobs, &COPIES, &lines, &few]).await?;
     client.execute(COPY_STANDINGS, &[&jobs, &COPIES, &few]).await?;
