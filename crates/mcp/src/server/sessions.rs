@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use longshore_domain::{Fault, Job, JobId, Timestamp};
 use longshore_engine::Engine;
-use longshore_engine::ops::{Caller, Changed};
+use longshore_engine::ops::{Caller, Changed, Follower};
 use serde_json::value::to_raw_value;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -61,6 +61,10 @@ impl Session {
         self.sink.is_open() && self.wishes.are_of_jobs()
     }
 
+    fn is_followed(&self) -> bool {
+        self.follower.as_ref().is_some_and(|follower| !follower.is_finished())
+    }
+
     fn tell(&self, job: &Job, has_ended: bool, now: Timestamp) {
         for (uri, _) in self.wishes.watched.iter().filter(|(_, watched)| **watched == Some(job.id)) {
             self.notify("notifications/resources/updated", &json!({ "uri": uri }));
@@ -95,19 +99,31 @@ pub(super) fn message(level: Level, logger: &str, data: &Value) -> Value {
 impl Sessions {
     /// Sends what the session of one connection wants to know to `sink`, until [`Self::close`].
     pub(crate) fn connect(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, sink: Sink) {
-        self.change(scope, caller, engine, |session| {
+        self.change(scope, caller, engine, None, |session| {
             session.of_connection = true;
             session.sink = sink;
         });
     }
 
-    /// Sends what the session of that scope wants to know to `sink` from now on, whichever node it tells.
-    pub(crate) fn listen(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, sink: Sink) {
-        self.change(scope, caller, engine, |session| {
+    /// Sends what the session of that scope wants to know to `sink`, whichever node it tells; no change is missed once
+    /// this returns.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(crate) async fn listen(
+        &self,
+        scope: &Arc<str>,
+        caller: &Caller,
+        engine: &Engine,
+        sink: Sink,
+    ) -> Result<(), Fault> {
+        let follower = engine.follow().await?;
+        self.change(scope, caller, engine, Some(follower), |session| {
             session.sink = sink;
             let heeder = heed(self.clone(), Arc::clone(scope), caller.clone(), engine.clone());
             session.heeder = Some(AbortOnDropHandle::new(tokio::spawn(heeder)));
         });
+        Ok(())
     }
 
     /// Looks what the session of that scope wants, unless that was looked up of late; returns whether it goes on.
@@ -123,13 +139,15 @@ impl Sessions {
     }
 
     async fn look_up(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine) -> Result<bool, Fault> {
+        let follower = self.begin_to_follow(scope, engine).await?;
         let (version, wishes) = wishes::read(&**engine.store(), scope).await?;
         let goes_on = !wishes.ended;
-        self.learn(scope, caller, engine, version, wishes);
+        self.learn(scope, caller, engine, follower, version, wishes);
         Ok(goes_on)
     }
 
-    /// Changes what the session of that scope wants; durable once this returns.
+    /// Changes what the session of that scope wants; durable once this returns, and where the session listens no change
+    /// is missed from then on.
     ///
     /// # Errors
     /// The store's own; nothing is changed then.
@@ -140,8 +158,9 @@ impl Sessions {
         engine: &Engine,
         change: impl Fn(&mut Wishes) -> T,
     ) -> Result<T, Fault> {
+        let mut follower = self.begin_to_follow(scope, engine).await?;
         if self.lock().open.get(scope).is_some_and(|session| session.of_connection) {
-            return Ok(self.change(scope, caller, engine, |session| change(&mut session.wishes)));
+            return Ok(self.change(scope, caller, engine, follower, |session| change(&mut session.wishes)));
         }
         loop {
             let (version, before) = wishes::read(&**engine.store(), scope).await?;
@@ -150,14 +169,29 @@ impl Sessions {
             let changed = wishes != before;
             let now = engine.clock().now();
             if !changed || wishes::write(&**engine.store(), scope, version, &wishes, now).await? {
-                self.learn(scope, caller, engine, version + u64::from(changed), wishes);
+                self.learn(scope, caller, engine, follower.take(), version + u64::from(changed), wishes);
                 return Ok(answer);
             }
         }
     }
 
+    /// Begins to follow what a session that listens here may want from now on, unless that is followed already.
+    async fn begin_to_follow(&self, scope: &Arc<str>, engine: &Engine) -> Result<Option<Follower>, Fault> {
+        let begins = |session: &Session| session.sink.is_open() && !session.is_followed();
+        let begins = self.lock().open.get(scope).is_some_and(begins);
+        Ok(if begins { Some(engine.follow().await?) } else { None })
+    }
+
     /// Notes what was read or written of a session, unless something newer is known.
-    fn learn(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine, version: u64, wishes: Wishes) {
+    fn learn(
+        &self,
+        scope: &Arc<str>,
+        caller: &Caller,
+        engine: &Engine,
+        follower: Option<Follower>,
+        version: u64,
+        wishes: Wishes,
+    ) {
         {
             let mut table = self.lock();
             if table.looked_up.len() >= LOOKED_UP_MAX {
@@ -169,7 +203,7 @@ impl Sessions {
                 return;
             }
         }
-        self.change(scope, caller, engine, |session| {
+        self.change(scope, caller, engine, follower, |session| {
             if version >= session.version {
                 (session.version, session.wishes) = (version, wishes);
             }
@@ -199,6 +233,7 @@ impl Sessions {
         scope: &Arc<str>,
         caller: &Caller,
         engine: &Engine,
+        follower: Option<Follower>,
         change: impl FnOnce(&mut Session) -> T,
     ) -> T {
         let mut table = self.lock();
@@ -217,16 +252,21 @@ impl Sessions {
             hearings: Hearings::default(),
         });
         let changed = change(session);
-        let followed = session.follower.as_ref().is_some_and(|follower| !follower.is_finished());
-        if session.is_listening() && !followed {
-            let follower = follow(self.clone(), Arc::clone(scope), caller.clone(), engine.clone());
-            session.follower = Some(AbortOnDropHandle::new(tokio::spawn(follower)));
+        if session.is_listening() && !session.is_followed() {
+            let following = follow(self.clone(), Arc::clone(scope), caller.clone(), engine.clone(), follower);
+            session.follower = Some(AbortOnDropHandle::new(tokio::spawn(following)));
         }
         changed
     }
 
-    fn is_listening(&self, scope: &Arc<str>) -> bool {
-        self.lock().open.get(scope).is_some_and(Session::is_listening)
+    /// Whether the session's follower is still wanted; if not, another one has to begin for it.
+    fn is_follower_wanted(&self, scope: &Arc<str>) -> bool {
+        let mut table = self.lock();
+        let Some(session) = table.open.get_mut(scope) else { return false };
+        if !session.is_listening() {
+            session.follower = None;
+        }
+        session.is_listening()
     }
 
     fn wants(&self, scope: &Arc<str>, job: JobId) -> bool {
@@ -266,10 +306,13 @@ async fn heed(sessions: Sessions, scope: Arc<str>, caller: Caller, engine: Engin
 }
 
 /// Tells one session of every change that it wants to know, until nobody reads it any more.
-async fn follow(sessions: Sessions, scope: Arc<str>, caller: Caller, engine: Engine) {
-    let followed: Result<(), longshore_domain::Fault> = async {
-        let mut follower = engine.follow().await?;
-        while sessions.is_listening(&scope) {
+async fn follow(sessions: Sessions, scope: Arc<str>, caller: Caller, engine: Engine, begun: Option<Follower>) {
+    let followed: Result<(), Fault> = async {
+        let mut follower = match begun {
+            Some(follower) => follower,
+            None => engine.follow().await?,
+        };
+        while sessions.is_follower_wanted(&scope) {
             for Changed { job, ended } in follower.changed(|job| sessions.wants(&scope, job)).await? {
                 let Ok(job) = engine.find(&caller.principal, &job.to_string()).await else { continue };
                 let now = engine.clock().now();

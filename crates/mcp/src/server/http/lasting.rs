@@ -12,7 +12,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::unfold;
-use longshore_domain::{Grant, JobId};
+use longshore_domain::{Fault, Grant, JobId};
 use longshore_engine::Engine;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -83,9 +83,12 @@ pub(super) async fn listen(
         }
         (None, _) => {
             let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
-            let reader = server.streams().begin(&visit.scope, notifications, Source::Standing(until(server.engine())));
             let caller = visit.connection.caller();
-            server.sessions().listen(&visit.scope, &caller, server.engine(), Sink::new(sender));
+            let listened = server.sessions().listen(&visit.scope, &caller, server.engine(), Sink::new(sender)).await;
+            if let Err(fault) = listened {
+                return unavailable(&fault);
+            }
+            let reader = server.streams().begin(&visit.scope, notifications, Source::Standing(until(server.engine())));
             streamed(reader, primes(&visit.connection))
         }
     }
@@ -119,13 +122,17 @@ pub(super) async fn end(State(server): State<Server>, grant: Option<Extension<Gr
             let (server, caller) = (&visit.exchange.server, visit.connection.caller());
             let end = |wishes: &mut Wishes| *wishes = Wishes { ended: true, ..Wishes::default() };
             if let Err(fault) = server.sessions().wish(&visit.scope, &caller, server.engine(), end).await {
-                return json(StatusCode::SERVICE_UNAVAILABLE, Reply::failed(None, resources::failed(&fault)));
+                return unavailable(&fault);
             }
             server.streams().end(&visit.scope);
             StatusCode::NO_CONTENT.into_response()
         }
         Err(refusal) => *refusal,
     }
+}
+
+fn unavailable(fault: &Fault) -> Response {
+    json(StatusCode::SERVICE_UNAVAILABLE, Reply::failed(None, resources::failed(fault)))
 }
 
 /// Whether a client of that version understands an event without data.
