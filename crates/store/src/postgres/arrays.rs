@@ -1,10 +1,11 @@
-//! A desk as arrays of columns, which is how its rows are sent.
+//! A desk as arrays, which is how its rows are sent: of whole rows where there are many, else one for each column.
 
 use std::borrow::Cow;
 
 use longshore_domain::id::JobNumber;
 use longshore_domain::job::{Job, JobState, Question};
 use longshore_domain::time::Timestamp;
+use postgres_types::ToSql;
 
 use super::desk::{Desk, Line};
 use super::errors::Attempted;
@@ -17,19 +18,16 @@ use crate::draft::Draft;
 #[derive(Default)]
 pub(super) struct Columns<'a> {
     pub(super) queues: Vec<&'a str>,
-    pub(super) jobs: Jobs<'a>,
+    pub(super) jobs: Vec<JobRow<'a>>,
     pub(super) keys: Keys<'a>,
     pub(super) dependencies: (Vec<i64>, Vec<i64>),
-    pub(super) inserted: Standings<'a>,
-    pub(super) queued: Queued<'a>,
-    pub(super) updated: Standings<'a>,
-    /// The versions that the database has of the updated ones.
-    pub(super) stored: Vec<i64>,
+    pub(super) inserted: Vec<StandingRow<'a>>,
+    pub(super) updated: Vec<StandingRow<'a>>,
     pub(super) taken: Vec<i64>,
     pub(super) ends: Vec<i64>,
     /// How many lines of history there are.
     pub(super) count: i64,
-    pub(super) lines: Lines<'a>,
+    pub(super) lines: Vec<LineRow<'a>>,
     pub(super) ended: Ended<'a>,
     pub(super) asks: Asks<'a>,
     pub(super) closes: Closes,
@@ -42,26 +40,17 @@ impl<'a> Columns<'a> {
         let mut columns = Self { count: writes.lines.len() as i64, ..Self::default() };
         columns.queues.extend(writes.queues.iter().map(|queue| queue.as_str()));
         for (number, draft) in &writes.accepted {
-            columns.jobs.push(desk.job(*number)?, draft);
+            columns.jobs.push(JobRow::of(desk.job(*number)?, draft));
         }
         columns.keys = Keys::of(&writes.accepted);
         for (job, stored) in desk.written() {
-            match stored {
-                None => {
-                    columns.inserted.push(job)?;
-                    columns.queued.queue.push(job.queue.as_str());
-                    columns.queued.priority.push(job.priority);
-                }
-                Some(stored) => {
-                    columns.updated.push(job)?;
-                    columns.stored.push(stored as i64);
-                }
-            }
+            let rows = if stored.is_none() { &mut columns.inserted } else { &mut columns.updated };
+            rows.push(StandingRow::of(job, stored)?);
         }
         columns.dependencies = writes.dependencies.iter().map(|(on, by)| (on.0 as i64, by.0 as i64)).unzip();
         columns.taken.extend(writes.taken.iter().map(|number| number.0 as i64));
         columns.ends.extend(writes.ends.iter().map(|end| end.job.0 as i64));
-        writes.lines.iter().for_each(|line| columns.lines.push(line));
+        columns.lines.extend(writes.lines.iter().map(LineRow::of));
         for end in &writes.ends {
             columns.ended.push(desk.job(end.job)?, end.line);
         }
@@ -97,37 +86,65 @@ macro_rules! arrays {
     };
 }
 
-arrays! {
-    /// What never changes about new jobs.
-    Jobs<'a> {
-        number: i64, id: &'a str, principal_class: &'a str, principal_name: &'a str, conversation: Option<&'a str>,
-        kind: &'a str, name: Option<&'a str>, title: &'a str, retry: &'a str, likeness: i64, retry_of: Option<String>,
-        submitted_at: i64, spec: &'a str, requires: Option<String>,
-    }
+/// What never changes about a new job.
+#[derive(Debug, ToSql)]
+#[postgres(name = "job_row")]
+pub(super) struct JobRow<'a> {
+    number: i64,
+    id: &'a str,
+    principal_class: &'a str,
+    principal_name: &'a str,
+    conversation: Option<&'a str>,
+    kind: &'a str,
+    name: Option<&'a str>,
+    title: &'a str,
+    retry: &'a str,
+    likeness: i64,
+    retry_of: Option<String>,
+    submitted_at: i64,
+    spec: &'a str,
+    requires: Option<String>,
+}
+
+/// Where a job stands.
+#[derive(Debug, ToSql)]
+#[postgres(name = "standing_row")]
+pub(super) struct StandingRow<'a> {
+    job: i64,
+    stored: Option<i64>,
+    version: i64,
+    state: &'a str,
+    phase: Option<Cow<'a, str>>,
+    content: String,
+    attempt: i64,
+    failures: i64,
+    queue: &'a str,
+    priority: i16,
+    holder: Option<String>,
+    started_at: Option<i64>,
+    changed_at: i64,
+    due_at: Option<i64>,
+    finished_at: Option<i64>,
+    outcome: Option<&'a str>,
+    pinned: bool,
+    output_expired: bool,
+}
+
+/// A line of history.
+#[derive(Debug, ToSql)]
+#[postgres(name = "line_row")]
+pub(super) struct LineRow<'a> {
+    job: i64,
+    at: i64,
+    kind: &'a str,
+    state: &'a str,
+    attempt: i64,
+    detail: Option<&'a str>,
 }
 
 arrays! {
     /// Keys of new jobs.
     Keys<'a> { principal_class: &'a str, principal_name: &'a str, key: &'a str, job: i64, digest: &'a [u8], }
-}
-
-arrays! {
-    /// Where jobs stand.
-    Standings<'a> {
-        job: i64, version: i64, state: &'a str, phase: Option<Cow<'a, str>>, content: String, attempt: i64, failures: i64,
-        holder: Option<String>, started_at: Option<i64>, changed_at: i64, due_at: Option<i64>,
-        finished_at: Option<i64>, outcome: Option<&'a str>, pinned: bool, output_expired: bool,
-    }
-}
-
-arrays! {
-    /// What only new jobs have, beside [`Standings`].
-    Queued<'a> { queue: &'a str, priority: i16, }
-}
-
-arrays! {
-    /// Lines of history.
-    Lines<'a> { job: i64, at: i64, kind: &'a str, state: &'a str, attempt: i64, detail: Option<&'a str>, }
 }
 
 arrays! {
@@ -151,22 +168,24 @@ pub(super) struct Closes {
     pub(super) answer: Vec<Option<String>>,
 }
 
-impl<'a> Jobs<'a> {
-    fn push(&mut self, job: &'a Job, draft: &'a Draft) {
-        self.number.push(job.number.0 as i64);
-        self.id.push(&draft.id);
-        self.principal_class.push(columns::class_name(job.principal.class));
-        self.principal_name.push(&job.principal.name);
-        self.conversation.push(job.conversation.as_ref().map(|conversation| conversation.as_str()));
-        self.kind.push(job.kind.as_str());
-        self.name.push(job.name.as_deref());
-        self.title.push(&draft.title);
-        self.retry.push(&draft.retry);
-        self.likeness.push(job.likeness as i64);
-        self.retry_of.push(job.retry_of.map(|id| id.to_string()));
-        self.submitted_at.push(job.submitted_at.as_millis());
-        self.spec.push(&draft.spec);
-        self.requires.push(columns::requires(&job.requires));
+impl<'a> JobRow<'a> {
+    fn of(job: &'a Job, draft: &'a Draft) -> Self {
+        Self {
+            number: job.number.0 as i64,
+            id: &draft.id,
+            principal_class: columns::class_name(job.principal.class),
+            principal_name: &job.principal.name,
+            conversation: job.conversation.as_ref().map(|conversation| conversation.as_str()),
+            kind: job.kind.as_str(),
+            name: job.name.as_deref(),
+            title: &draft.title,
+            retry: &draft.retry,
+            likeness: job.likeness as i64,
+            retry_of: job.retry_of.map(|id| id.to_string()),
+            submitted_at: job.submitted_at.as_millis(),
+            spec: &draft.spec,
+            requires: columns::requires(&job.requires),
+        }
     }
 }
 
@@ -192,40 +211,46 @@ impl<'a> Keys<'a> {
     }
 }
 
-impl<'a> Standings<'a> {
-    fn push(&mut self, job: &'a Job) -> Attempted<()> {
+impl<'a> StandingRow<'a> {
+    fn of(job: &'a Job, stored: Option<u64>) -> Attempted<Self> {
         let state = job.state.name();
         let (finished_at, outcome) = match &job.state {
             JobState::Finished { outcome, at } => (Some(at.as_millis()), Some(outcome.status.as_str())),
             _ => (None, None),
         };
-        self.job.push(job.number.0 as i64);
-        self.version.push(job.version as i64);
-        self.state.push(state.as_str());
-        self.phase.push(columns::phase_of(state, &job.requires));
-        self.content.push(encoded(&job.state)?);
-        self.attempt.push(job.attempt.0.into());
-        self.failures.push(job.failures.into());
-        self.holder.push(job.state.lease().map(|lease| lease.holder.to_string()));
-        self.started_at.push(job.started_at.map(Timestamp::as_millis));
-        self.changed_at.push(job.changed_at.as_millis());
-        self.due_at.push(job.state.due_at().map(Timestamp::as_millis));
-        self.finished_at.push(finished_at);
-        self.outcome.push(outcome);
-        self.pinned.push(job.pinned);
-        self.output_expired.push(job.output_expired);
-        Ok(())
+        Ok(Self {
+            job: job.number.0 as i64,
+            stored: stored.map(|version| version as i64),
+            version: job.version as i64,
+            state: state.as_str(),
+            phase: columns::phase_of(state, &job.requires),
+            content: encoded(&job.state)?,
+            attempt: job.attempt.0.into(),
+            failures: job.failures.into(),
+            queue: job.queue.as_str(),
+            priority: job.priority,
+            holder: job.state.lease().map(|lease| lease.holder.to_string()),
+            started_at: job.started_at.map(Timestamp::as_millis),
+            changed_at: job.changed_at.as_millis(),
+            due_at: job.state.due_at().map(Timestamp::as_millis),
+            finished_at,
+            outcome,
+            pinned: job.pinned,
+            output_expired: job.output_expired,
+        })
     }
 }
 
-impl<'a> Lines<'a> {
-    fn push(&mut self, line: &'a Line) {
-        self.job.push(line.job.0 as i64);
-        self.at.push(line.at.as_millis());
-        self.kind.push(line.kind.as_str());
-        self.state.push(line.state.as_str());
-        self.attempt.push(line.attempt.0.into());
-        self.detail.push(line.detail.as_deref());
+impl<'a> LineRow<'a> {
+    fn of(line: &'a Line) -> Self {
+        Self {
+            job: line.job.0 as i64,
+            at: line.at.as_millis(),
+            kind: line.kind.as_str(),
+            state: line.state.as_str(),
+            attempt: line.attempt.0.into(),
+            detail: line.detail.as_deref(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use longshore_domain::job::Effect;
 use longshore_domain::store::Change;
 use tokio_postgres::Row;
 
-use super::arrays::{Columns, Lines};
+use super::arrays::Columns;
 use super::desk::Desk;
 use super::errors::{Attempted, Trouble};
 use super::node::Node;
@@ -21,28 +21,21 @@ use crate::columns;
 const INSERT_QUEUES: &str = "INSERT INTO queue (name, concurrency) SELECT name, $2::bigint FROM unnest($1::text[]) AS n(name) \
      ON CONFLICT (name) DO NOTHING";
 const INSERT_JOBS: &str = "INSERT INTO job (number, id, principal_class, principal_name, conversation, kind, name, \
-     title, retry, likeness, retry_of, submitted_at, spec, requires) SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], \
-     $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[], \
-     $12::bigint[], $13::text[], $14::text[])";
+     title, retry, likeness, retry_of, submitted_at, spec, requires) SELECT * FROM unnest($1::job_row[])";
 const INSERT_KEYS: &str = "INSERT INTO key (principal_class, principal_name, key, job, digest) \
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bytea[])";
 const INSERT_DEPENDENCIES: &str =
     "INSERT INTO dependency (job, dependent) SELECT * FROM unnest($1::bigint[], $2::bigint[])";
-const INSERT_STANDINGS: &str = "INSERT INTO standing (job, version, state, phase, content, attempt, failures, holder, \
-     started_at, changed_at, due_at, finished_at, outcome, pinned, output_expired, queue, priority) \
-     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::bigint[], \
-     $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::text[], $14::bool[], $15::bool[], \
-     $16::text[], $17::smallint[])";
-const UPDATE_STANDINGS: &str = "WITH n AS (SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], \
-     $5::text[], $6::bigint[], $7::bigint[], $8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], \
-     $13::text[], $14::bool[], $15::bool[], $16::bigint[]) AS n(job, version, state, phase, content, attempt, failures, \
-     holder, started_at, changed_at, due_at, finished_at, outcome, pinned, output_expired, stored)), \
-     u AS (UPDATE standing AS s SET version = n.version, state = n.state, phase = n.phase, content = n.content, \
-     attempt = n.attempt, failures = n.failures, holder = n.holder, started_at = n.started_at, \
-     changed_at = n.changed_at, due_at = n.due_at, finished_at = n.finished_at, outcome = n.outcome, \
-     pinned = n.pinned, output_expired = n.output_expired \
-     FROM n WHERE s.job = n.job AND s.version = n.stored RETURNING 1) \
-     SELECT must_be((SELECT count(*) FROM u), (SELECT count(*) FROM n))";
+const INSERT_STANDINGS: &str = "INSERT INTO standing (job, version, state, phase, content, attempt, failures, queue, \
+     priority, holder, started_at, changed_at, due_at, finished_at, outcome, pinned, output_expired) \
+     SELECT job, version, state, phase, content, attempt, failures, queue, priority, holder, started_at, changed_at, \
+     due_at, finished_at, outcome, pinned, output_expired FROM unnest($1::standing_row[])";
+const UPDATE_STANDINGS: &str = "WITH u AS (UPDATE standing AS s SET version = n.version, state = n.state, \
+     phase = n.phase, content = n.content, attempt = n.attempt, failures = n.failures, holder = n.holder, \
+     started_at = n.started_at, changed_at = n.changed_at, due_at = n.due_at, finished_at = n.finished_at, \
+     outcome = n.outcome, pinned = n.pinned, output_expired = n.output_expired \
+     FROM unnest($1::standing_row[]) AS n WHERE s.job = n.job AND s.version = n.stored RETURNING 1) \
+     SELECT must_be((SELECT count(*) FROM u), cardinality($1::standing_row[]))";
 const READ_SPECS: &str = "SELECT number, spec FROM job WHERE number = ANY($1)";
 const INSERT_OUTBOX: &str = "INSERT INTO outbox (job) SELECT DISTINCT d.job FROM unnest($1::bigint[]) AS n(job) \
      JOIN dependency AS d ON d.job = n.job RETURNING job";
@@ -52,9 +45,8 @@ const READ_OUTBOX: &str = "SELECT job FROM outbox WHERE job = ANY($1)";
 const TAKE_PLACES: &str = "SELECT setval('event_seq', nextval('event_seq') + $1 - 1) FROM \
      (SELECT pg_advisory_xact_lock(hashtext('longshore history'), hashtext(current_schema())) OFFSET 0) AS l";
 const INSERT_LINES: &str = "INSERT INTO event (seq, job, at, kind, state, attempt, detail) \
-     SELECT currval('event_seq') - $7 + place, job, at, kind, state, attempt, detail \
-     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::text[]) \
-     WITH ORDINALITY AS n(job, at, kind, state, attempt, detail, place)";
+     SELECT currval('event_seq') - $2 + place, job, at, kind, state, attempt, detail \
+     FROM unnest($1::line_row[]) WITH ORDINALITY AS n(job, at, kind, state, attempt, detail, place)";
 const INSERT_ENDED: &str = "INSERT INTO ended (principal_name, conversation, seq, job) \
      SELECT principal_name, conversation, currval('event_seq') - $5 + line, job \
      FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS n(principal_name, conversation, line, job)";
@@ -151,25 +143,25 @@ impl<'c> Plan<'c> {
     fn of(node: &'c Node, columns: &'c Columns<'_>) -> Self {
         let mut plan = Self::default();
         let Columns {
-            jobs, keys, dependencies, inserted, queued, updated, lines, ended, asks, closes, samples, ..
+            jobs, keys, dependencies, inserted, updated, lines, ended, asks, closes, samples, ..
         } = columns;
         plan.add(!columns.queues.is_empty(), INSERT_QUEUES, vec![&columns.queues, &node.queue_concurrency]);
-        plan.add(!jobs.number.is_empty(), INSERT_JOBS, jobs.values());
-        plan.add(!jobs.number.is_empty(), INSERT_STANDINGS, with(inserted.values(), queued.values()));
+        plan.add(!jobs.is_empty(), INSERT_JOBS, vec![jobs]);
+        plan.add(!inserted.is_empty(), INSERT_STANDINGS, vec![inserted]);
         plan.add(!keys.job.is_empty(), INSERT_KEYS, keys.values());
         plan.add(!dependencies.0.is_empty(), INSERT_DEPENDENCIES, vec![&dependencies.0, &dependencies.1]);
-        plan.add(!updated.job.is_empty(), UPDATE_STANDINGS, with(updated.values(), vec![&columns.stored]));
+        plan.add(!updated.is_empty(), UPDATE_STANDINGS, vec![updated]);
         plan.ask(Gives::Specs, !columns.taken.is_empty(), READ_SPECS, vec![&columns.taken]);
         plan.ask(Gives::Awaited, !columns.ends.is_empty(), INSERT_OUTBOX, vec![&columns.ends]);
         if columns.count > 0 {
             plan.ask(Gives::Newest, true, TAKE_PLACES, vec![&columns.count]);
-            plan.add(true, INSERT_LINES, with(lines.values(), vec![&columns.count]));
+            plan.add(true, INSERT_LINES, vec![lines, &columns.count]);
             plan.add(!ended.job.is_empty(), INSERT_ENDED, with(ended.values(), vec![&columns.count]));
             plan.add(!asks.job.is_empty(), INSERT_QUESTIONS, asks.values());
             plan.add(!closes.id.is_empty(), CLOSE_QUESTIONS, vec![&closes.id, &closes.closed_at, &closes.answer]);
             plan.add(!samples.0.is_empty(), LEARN, vec![&samples.0, &samples.1, &SAMPLES_BYTES_MAX]);
             plan.add(true, NOTIFY, vec![&node.channel, &node.tag]);
-        } else if !updated.job.is_empty() {
+        } else if !updated.is_empty() {
             plan.ask(Gives::Newest, true, LAST_EVENT, vec![]);
         }
         plan.add(true, "COMMIT", vec![]);
@@ -261,11 +253,10 @@ const NOT_GIVEN: &str = "22023";
 /// for a standby would be seen as committed by that, though the standby does not have it.
 const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_xid = $1::text::xid8::xid \
      AND wait_event IS DISTINCT FROM 'SyncRep'";
-/// The lines of transaction `$6`. After a crash another one may have been given its id, but not with the same lines.
+/// The lines of transaction `$2`. After a crash another one may have been given its id, but not with the same lines.
 const FIND_LINES: &str = "SELECT min(e.seq) - 1, count(DISTINCT e.seq) \
-     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[]) AS n(job, at, kind, state, attempt) \
-     JOIN event AS e ON e.job = n.job AND e.at = n.at AND e.kind = n.kind AND e.state = n.state \
-     AND e.attempt = n.attempt WHERE e.xmin = $6::text::xid8::xid";
+     FROM unnest($1::line_row[]) AS n JOIN event AS e ON e.job = n.job AND e.at = n.at AND e.kind = n.kind AND e.state = n.state \
+     AND e.attempt = n.attempt WHERE e.xmin = $2::text::xid8::xid";
 
 async fn look_over(session: &Session, xid: &str, columns: &Columns<'_>) -> Attempted<Seen> {
     let rows = match session.query(STATUS, &[&xid]).await {
@@ -281,8 +272,7 @@ async fn look_over(session: &Session, xid: &str, columns: &Columns<'_>) -> Attem
         }
         None => return Ok(Seen::Forgotten),
     }
-    let Lines { job, at, kind, state, attempt, .. } = &columns.lines;
-    let found = session.query(FIND_LINES, &[job, at, kind, state, attempt, &xid]).await?;
+    let found = session.query(FIND_LINES, &[&columns.lines, &xid]).await?;
     let Some(found) = found.first().filter(|row| rows::get::<i64>(row, 1).is_ok_and(|count| count == columns.count))
     else {
         return Ok(Seen::RolledBack);
