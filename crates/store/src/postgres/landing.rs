@@ -142,9 +142,7 @@ struct Plan<'c> {
 impl<'c> Plan<'c> {
     fn of(node: &'c Node, columns: &'c Columns<'_>) -> Self {
         let mut plan = Self::default();
-        let Columns {
-            jobs, keys, dependencies, inserted, updated, lines, ended, asks, closes, samples, ..
-        } = columns;
+        let Columns { jobs, keys, dependencies, inserted, updated, lines, ended, asks, closes, samples, .. } = columns;
         plan.add(!columns.queues.is_empty(), INSERT_QUEUES, vec![&columns.queues, &node.queue_concurrency]);
         plan.add(!jobs.is_empty(), INSERT_JOBS, vec![jobs]);
         plan.add(!inserted.is_empty(), INSERT_STANDINGS, vec![inserted]);

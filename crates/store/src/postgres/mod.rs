@@ -38,7 +38,7 @@ mod turn;
 #[cfg(feature = "unfenced")]
 mod unfenced;
 mod way;
-mod writer;
+mod writers;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -52,7 +52,7 @@ use node::Node;
 use pool::Pool;
 use session::{Connector, Session};
 use tries::Tries;
-use writer::Writer;
+use writers::Writers;
 
 pub use options::PostgresOptions;
 
@@ -70,7 +70,7 @@ pub struct PostgresStore {
 /// The ways in; gone once the store is shut.
 #[derive(Clone)]
 struct Doors {
-    writer: Writer,
+    writers: Writers,
     pool: Pool,
     /// Held so that the listener goes on.
     _alive: Arc<watch::Sender<()>>,
@@ -105,11 +105,11 @@ impl PostgresStore {
         let pool = Pool::new(Arc::clone(&node), options.connections);
         pool.keep(session);
         let (ending, ended) = watch::channel(());
-        let writer = Writer::start(&node, ending);
+        let writers = Writers::start(&node, &ending);
         let (alive, life) = watch::channel(());
         let (mark, seen) = watch::channel(1);
         tokio::spawn(listener::serve(node, mark, life));
-        let doors = Mutex::new(Some(Doors { writer, pool, _alive: Arc::new(alive) }));
+        let doors = Mutex::new(Some(Doors { writers, pool, _alive: Arc::new(alive) }));
         Ok(Self { doors, ended, mark: seen })
     }
 

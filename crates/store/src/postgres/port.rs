@@ -325,8 +325,8 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Doors { writer, pool, _alive }) = doors {
-            drop((writer, _alive));
+        if let Some(Doors { writers, pool, _alive }) = doors {
+            drop((writers, _alive));
             pool.shut().await;
         }
         let mut ended = self.ended.clone();
@@ -338,8 +338,8 @@ impl Store for PostgresStore {
 impl PostgresStore {
     async fn ask(&self, ask: Ask, room: Option<Claim>, now: Timestamp) -> Result<Answer, StoreError> {
         // The writers end with the last of these handles: none is kept while waiting.
-        let writer = self.doors()?.writer;
-        writer.call(Request { ask, room, now }).await
+        let writers = self.doors()?.writers;
+        writers.call(Request { ask, room, now }).await
     }
 
     /// How long it is until the instant that `sql` reads, beside the clock.

@@ -1,7 +1,8 @@
-//! The task that commits the requests of many callers together.
+//! The tasks that commit the requests of many callers together.
 //!
-//! One batch at a time: a second one under way makes both smaller, and they wait for each other's locks. Measured, two
-//! did three quarters of the work of one.
+//! One for jobs that come to be, one for what happens to jobs: each has one batch under way at a time. Two for the same
+//! wait for each other's locks (measured, they did three quarters of the work of one); these two meet at the end of the
+//! history only, and keep two processes of the server at work.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,14 +10,14 @@ use std::time::Instant;
 use longshore_domain::store::StoreError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::batch::{self, Answer, Request};
+use super::batch::{self, Answer, Ask, Request};
 use super::errors::{Attempted, failed};
 use super::node::Node;
 use super::session::Session;
 use super::tries::Tries;
 use crate::patience::Patience;
 
-/// Requests that may wait for the writer: while one batch is committed the next can gather; beyond that callers wait
+/// Requests that may wait for a writer: while one batch is committed the next can gather; beyond that callers wait
 /// before they hand over, which bounds memory.
 const WAITING_MAX: usize = 1024;
 /// Most requests in one transaction.
@@ -24,10 +25,13 @@ const BATCH_MAX: usize = 512;
 /// Batches after which the server plans the statements anew: what suits an empty table does not suit a long one.
 const PLANNED_MAX: u64 = 1024;
 
-/// What callers hold: a way to hand requests to the writer.
+/// What callers hold: a way to hand requests to the writers.
 #[derive(Clone)]
-pub(super) struct Writer {
-    requests: mpsc::Sender<Call>,
+pub(super) struct Writers {
+    /// Of jobs that come to be and wait for their turn.
+    newcomers: mpsc::Sender<Call>,
+    /// Of everything else, also of new jobs with which others, or they themselves, are claimed.
+    changes: mpsc::Sender<Call>,
 }
 
 /// A request with somebody who waits for its answer.
@@ -36,30 +40,36 @@ struct Call {
     caller: oneshot::Sender<Result<Answer, StoreError>>,
 }
 
-impl Writer {
-    /// Starts the task. It ends, and `ended` with it, once every handle is gone and all that was handed over is done.
-    pub(super) fn start(node: &Arc<Node>, ended: watch::Sender<()>) -> Self {
-        let (requests, waiting) = mpsc::channel(WAITING_MAX);
-        let post = Post { node: Arc::clone(node), session: None, batches: 0 };
-        tokio::spawn(async move {
-            post.serve(waiting).await;
-            drop(ended);
-        });
-        Self { requests }
+impl Writers {
+    /// Starts the tasks. They end, and `ended` with them, once every handle is gone and all that was handed over is done.
+    pub(super) fn start(node: &Arc<Node>, ended: &watch::Sender<()>) -> Self {
+        let start = || {
+            let (requests, waiting) = mpsc::channel(WAITING_MAX);
+            let post = Post { node: Arc::clone(node), session: None, batches: 0 };
+            let ended = ended.clone();
+            tokio::spawn(async move {
+                post.serve(waiting).await;
+                drop(ended);
+            });
+            requests
+        };
+        Self { newcomers: start(), changes: start() }
     }
 
     /// Has the request done in a transaction that it shares with others, and waits until it is durable.
     ///
     /// # Errors
-    /// [`StoreError::Closed`] if the writer has ended; else what kept it from becoming durable.
+    /// [`StoreError::Closed`] if the writers have ended; else what kept it from becoming durable.
     pub(super) async fn call(&self, request: Request) -> Result<Answer, StoreError> {
         let (caller, answered) = oneshot::channel();
-        self.requests.send(Call { request, caller }).await.map_err(|_| StoreError::Closed)?;
+        let only_waits = matches!(request.ask, Ask::Submit(_)) && request.room.is_none();
+        let requests = if only_waits { &self.newcomers } else { &self.changes };
+        requests.send(Call { request, caller }).await.map_err(|_| StoreError::Closed)?;
         answered.await.map_err(|_| StoreError::Closed)?
     }
 }
 
-/// The writer with its connection.
+/// A writer with its connection.
 struct Post {
     node: Arc<Node>,
     session: Option<Session>,
