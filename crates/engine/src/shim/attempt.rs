@@ -27,6 +27,8 @@ const READ_BYTES: usize = 256 * 1024;
 const SMALL_READ_BYTES: usize = 4 * 1024;
 /// Most reads from one pipe before others get their turn.
 const READS_MAX: usize = 8;
+/// A command that runs for so long is likely to run on; until then what its start needed is kept at hand.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 /// Pause before the door is tried again that the system did not let open.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -135,6 +137,8 @@ struct Attempt {
     buffer: Vec<u8>,
     has_children: bool,
     end: Option<End>,
+    /// When what the start needed is let go.
+    settles_at: Option<Steady>,
 }
 
 impl Attempt {
@@ -161,6 +165,7 @@ impl Attempt {
             buffer: vec![],
             has_children: true,
             end: None,
+            settles_at: Some(start.steady + SETTLED_AFTER),
         }
     }
 
@@ -198,6 +203,9 @@ impl Attempt {
             leaf.kill();
         }
         self.announce(now);
+        if self.settles_at.take_if(|at| *at <= now).is_some() {
+            sys::let_go_of_code();
+        }
         self.alarm.set(self.ending.deadline());
         let ready = self.sleep();
         let has = |at: usize, flags: PollFlags| ready.get(at).is_some_and(|found| found.intersects(flags));
@@ -232,7 +240,10 @@ impl Attempt {
         let patience = patience.filter(|_| !self.has_children);
         let shut = self.peers.is_empty() && self.door.listener().is_none();
         let knock = shut.then(|| steady() + OPEN_AGAIN);
-        let until = [self.ending.next_at(), self.alarm.timeout(), news, patience, knock].into_iter().flatten().min();
+        let until = [self.ending.next_at(), self.alarm.timeout(), news, patience, knock, self.settles_at]
+            .into_iter()
+            .flatten()
+            .min();
         wait(&interests, until)
     }
 
