@@ -53,7 +53,7 @@ pub(crate) async fn measure(options: Options) -> Result<bool> {
 
 /// Both must answer the same.
 async fn check(connection: &mut Connection, ask: &Ask) -> Result<()> {
-    let answer: Value = serde_json::from_slice(connection.ask(ask, TEXT).await?)?;
+    let answer: Value = serde_json::from_str(connection.ask(ask, TEXT).await?)?;
     anyhow::ensure!(answer["result"]["structuredContent"] == json!({ "text": TEXT }), "{answer}");
     let text = answer["result"]["content"][0]["text"].as_str().context("a text")?;
     anyhow::ensure!(serde_json::from_str::<Value>(text)? == json!({ "text": TEXT }), "{answer}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::json;
 
-use crate::client::Connection;
+use crate::client::{Ask, Connection, Era};
 use crate::daemon::Daemon;
 use crate::{say, verdict};
 
@@ -70,7 +70,7 @@ async fn load(daemon: &Daemon, options: &Options) -> Result<(Vec<Duration>, Dura
                 let job = connection.submit().await?;
                 waits.push(begun.elapsed());
                 let begun = Instant::now();
-                connection.tool("job_cancel", &json!({ "job": job })).await?;
+                connection.tool(&Ask::tool(Era::Legacy, "job_cancel", &json!({ "job": job }))).await?;
                 waits.push(begun.elapsed());
             }
             anyhow::Ok(waits)
