@@ -1,16 +1,20 @@
 //! Runs commands: each in a shim, which is followed from its start to the report of its end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_domain::job::{CommandSpec, Event, JobState, ProcessIdentity, Refusal};
 use longshore_domain::store::StoreError;
 use longshore_domain::{Job, Timestamp};
+use tokio::time::Instant;
 
 use crate::ending::{Ending, Starting};
 use crate::inner::Inner;
 use crate::process::{self, AttemptPlan, Found, ShimLink, ShimReport};
 
+/// Starts are stored this much later, so that one whose end follows at once shares its commit.
+const START_HELD: Duration = Duration::from_millis(1);
 /// Pause before a store that is away is asked again.
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -82,10 +86,16 @@ async fn follow_found<'a>(inner: &'a Arc<Inner>, job: &'a Job, found: Found) -> 
 async fn follow_link<'a>(inner: &'a Arc<Inner>, job: &'a Job, mut link: ShimLink, mut started: bool) -> Ending<'a> {
     inner.connected(job.id, link.control());
     let mut starting: Option<Starting<'a>> = None;
+    let mut held = pin!(tokio::time::sleep(Duration::ZERO));
     loop {
         let report = tokio::select! {
             biased;
-            () = async { if let Some(starting) = &mut starting { starting.await } }, if starting.is_some() => {
+            () = async {
+                held.as_mut().await;
+                if let Some(starting) = &mut starting {
+                    starting.await;
+                }
+            }, if starting.is_some() => {
                 starting = None;
                 continue;
             }
@@ -96,9 +106,14 @@ async fn follow_link<'a>(inner: &'a Arc<Inner>, job: &'a Job, mut link: ShimLink
                 started = true;
                 tracing::debug!(job.id = %job.id, "command runs");
                 starting = Some(Box::pin(record_start(inner, job, process, deadline_at)));
+                held.as_mut().reset(Instant::now() + START_HELD);
             }
             Some(ShimReport::Started { .. }) => {}
-            Some(ShimReport::Output { progress, .. }) => inner.progressed(job.id, progress),
+            Some(ShimReport::Output { progress, .. }) => {
+                // Whoever reads what it printed sees that it runs.
+                held.as_mut().reset(Instant::now());
+                inner.progressed(job.id, progress);
+            }
             Some(ShimReport::Ended(report)) => {
                 return Ending { starting, shim: Some(link), ..Ending::seen(job, report) };
             }

@@ -128,8 +128,12 @@ impl Kit {
         }
     }
 
-    /// Waits until the job has printed something.
+    /// Waits until the job is known to run and has printed something.
     pub(super) async fn speaks(&self, job: &Job) -> String {
+        let mut seen = self.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+        while seen.state.run().is_none() && !seen.is_finished() {
+            seen = self.engine.wait_change(&seen, LIMIT).await.unwrap();
+        }
         let page = self.output(job, OutputStart::Head).await.unwrap();
         assert!(!page.bytes.is_empty(), "{:?}", page.job.state);
         String::from_utf8(page.bytes).unwrap()
