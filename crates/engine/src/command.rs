@@ -111,7 +111,10 @@ async fn follow_link<'a>(inner: &'a Arc<Inner>, job: &'a Job, mut link: ShimLink
             Some(ShimReport::Started { .. }) => {}
             Some(ShimReport::Output { progress, .. }) => {
                 // Whoever reads what it printed sees that it runs.
-                held.as_mut().reset(Instant::now());
+                let now = Instant::now();
+                if held.deadline() > now {
+                    held.as_mut().reset(now);
+                }
                 inner.progressed(job.id, progress);
             }
             Some(ShimReport::Ended(report)) => {

@@ -14,7 +14,7 @@ use super::session::Value;
 use crate::columns;
 use crate::draft::Draft;
 
-/// A desk as arrays of columns.
+/// A desk as arrays.
 #[derive(Default)]
 pub(super) struct Columns<'a> {
     pub(super) queues: Vec<&'a str>,

@@ -253,8 +253,8 @@ const END: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE 
      AND wait_event IS DISTINCT FROM 'SyncRep'";
 /// The lines of transaction `$2`. After a crash another one may have been given its id, but not with the same lines.
 const FIND_LINES: &str = "SELECT min(e.seq) - 1, count(DISTINCT e.seq) \
-     FROM unnest($1::line_row[]) AS n JOIN event AS e ON e.job = n.job AND e.at = n.at AND e.kind = n.kind AND e.state = n.state \
-     AND e.attempt = n.attempt WHERE e.xmin = $2::text::xid8::xid";
+     FROM unnest($1::line_row[]) AS n JOIN event AS e ON e.job = n.job AND e.at = n.at AND e.kind = n.kind \
+     AND e.state = n.state AND e.attempt = n.attempt WHERE e.xmin = $2::text::xid8::xid";
 
 async fn look_over(session: &Session, xid: &str, columns: &Columns<'_>) -> Attempted<Seen> {
     let rows = match session.query(STATUS, &[&xid]).await {
