@@ -65,9 +65,9 @@ impl Engine {
     ///
     /// # Errors
     /// The store's own.
-    pub async fn view(&self, job: Job) -> Result<JobView, Fault> {
+    pub fn view(&self, job: Job) -> impl Future<Output = Result<JobView, Fault>> + Send {
         let printed = self.printed_as_known(&job);
-        self.view_with(job, printed).await
+        self.view_with(job, printed)
     }
 
     /// The same, with what only the node knows that runs it. If that one does not answer soon it stays unknown.
@@ -76,7 +76,7 @@ impl Engine {
     /// The store's own.
     pub async fn full_view(&self, job: Job) -> Result<JobView, Fault> {
         let printed = match self.printed_as_known(&job) {
-            None => self.printed_elsewhere(&job).await?,
+            None => Box::pin(self.printed_elsewhere(&job)).await?,
             known => known,
         };
         self.view_with(job, printed).await
@@ -91,33 +91,36 @@ impl Engine {
         Ok(self.printed_here(&Job { attempt, ..job }))
     }
 
-    async fn view_with(&self, job: Job, printed: Option<Printed>) -> Result<JobView, Fault> {
+    // No `async fn`: that would keep its job twice.
+    fn view_with(&self, job: Job, printed: Option<Printed>) -> impl Future<Output = Result<JobView, Fault>> + Send {
         let at = self.inner.clock.now();
-        let state = job.state.name();
-        let estimate = match job.is_finished() {
-            true => None,
-            false => Estimate::from_samples(&self.inner.store.samples(job.likeness).await?),
-        };
-        let position = match state {
-            StateName::Queued => self.inner.store.position(job.id).await?,
-            _ => None,
-        };
-        let elapsed = job.started_at.map(|started| job.finished_at().unwrap_or(at).since(started));
-        let run = job.state.run().map(|run| at.since(run.started_at));
-        let in_state = run.unwrap_or_else(|| at.since(job.changed_at));
-        let silence = |printed: &Printed| run.map(|run| printed.silent_for.map_or(run, |silent| silent.min(run)));
-        Ok(JobView {
-            elapsed,
-            remaining: run.and_then(|run| estimate.as_ref()?.remaining(run)),
-            output_bytes: printed.as_ref().map(|printed| printed.bytes),
-            silent_for: printed.as_ref().and_then(silence),
-            progress: printed.and_then(|printed| printed.progress),
-            position,
-            poll_after: poll_hint(state, in_state, estimate.as_ref()),
-            estimate,
-            at,
-            job,
-        })
+        async move {
+            let state = job.state.name();
+            let estimate = match job.is_finished() {
+                true => None,
+                false => Estimate::from_samples(&self.inner.store.samples(job.likeness).await?),
+            };
+            let position = match state {
+                StateName::Queued => self.inner.store.position(job.id).await?,
+                _ => None,
+            };
+            let elapsed = job.started_at.map(|started| job.finished_at().unwrap_or(at).since(started));
+            let run = job.state.run().map(|run| at.since(run.started_at));
+            let in_state = run.unwrap_or_else(|| at.since(job.changed_at));
+            let silence = |printed: &Printed| run.map(|run| printed.silent_for.map_or(run, |silent| silent.min(run)));
+            Ok(JobView {
+                elapsed,
+                remaining: run.and_then(|run| estimate.as_ref()?.remaining(run)),
+                output_bytes: printed.as_ref().map(|printed| printed.bytes),
+                silent_for: printed.as_ref().and_then(silence),
+                progress: printed.and_then(|printed| printed.progress),
+                position,
+                poll_after: poll_hint(state, in_state, estimate.as_ref()),
+                estimate,
+                at,
+                job,
+            })
+        }
     }
 
     /// What the newest attempt has printed, if this node knows.

@@ -257,13 +257,16 @@ fn opened(begun: Begun) -> Begun {
 ///
 /// # Errors
 /// An internal fault if it panicked.
-pub(super) async fn isolated<T>(work: impl Future<Output = T>) -> Result<T, Fault> {
+pub(super) fn isolated<T>(work: impl Future<Output = T>) -> impl Future<Output = Result<T, Fault>> {
     // Nothing of the work is looked at again after a panic; what it shares with others stands behind locks.
-    AssertUnwindSafe(work).catch_unwind().await.map_err(|panic| {
-        let said = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let error = format!("a panic: {}", said.unwrap_or("it said nothing"));
-        tracing::error!(error, "a request failed by a bug");
-        Fault::internal(error)
+    AssertUnwindSafe(work).catch_unwind().map(|outcome| {
+        outcome.map_err(|panic| {
+            let said = panic.downcast_ref::<&str>().copied();
+            let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            let error = format!("a panic: {}", said.unwrap_or("it said nothing"));
+            tracing::error!(error, "a request failed by a bug");
+            Fault::internal(error)
+        })
     })
 }
 

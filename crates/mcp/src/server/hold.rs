@@ -37,10 +37,10 @@ pub(super) async fn hold(
             waited = &mut wait => return waited,
             _ = looks.tick() => {
                 if let Some(ends) = &mut ends {
-                    ends.tell(call, names).await;
+                    Box::pin(ends.tell(call, names)).await;
                 }
                 if let Some(progress) = &mut progress {
-                    tell(call, names, progress).await;
+                    Box::pin(tell(call, names, progress)).await;
                 }
             }
         }

@@ -23,7 +23,7 @@ pub(super) async fn for_answer(call: &Call, telling: Telling) -> Option<Brief> {
         Telling::New => Briefing { ends_only: !first, except: call.told(), peek: false },
         Telling::All => Briefing::default(),
     };
-    let brief = call.engine().brief(&caller, briefing).await;
+    let brief = Box::pin(call.engine().brief(&caller, briefing)).await;
     let brief = brief.inspect_err(|fault| tracing::warn!(fault.code = %fault.code, "a chat was not told its news"));
     brief.ok().filter(|brief| !brief.is_empty())
 }
