@@ -49,8 +49,3 @@ pub(super) async fn no_method(method: axum::http::Method) -> Response {
         .next("the description of every path is at /openapi.json");
     (StatusCode::METHOD_NOT_ALLOWED, HttpFault(fault)).into_response()
 }
-
-/// The answer when the handling of a request panicked; the panic itself is in the log already.
-pub(super) fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
-    HttpFault(Fault::internal("the handling of a request panicked")).into_response()
-}

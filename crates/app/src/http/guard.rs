@@ -1,16 +1,15 @@
 //! Who may speak to us at all: requests for our own name, from our own pages, of a bearable size, with a token.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
-use longshore_domain::Scope;
 use longshore_domain::fault::{Fault, FaultCode};
+use longshore_domain::{Scope, Scopes};
 use longshore_mcp::http::Throttled;
 
 use super::credential::{Credential, check_address, check_origin};
@@ -29,17 +28,22 @@ const OPEN: [&str; 2] = ["/health", "/openapi.json"];
 
 /// Whoever opened the connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) IpAddr);
+pub(super) struct Peer(pub(super) IpAddr);
 
 /// Refuses requests for a foreign name (DNS rebinding), from a foreign page, or with a token in the address.
 ///
+/// # Errors
+/// `forbidden`, `invalid_argument`.
+///
 /// Source: MCP specification, transports, security warning: servers must validate `Origin`.
-pub(super) async fn own_name(State(app): State<App>, mut request: Request, next: Next) -> Response {
+pub(super) fn check_own_name(app: &App, request: &mut Request) -> Result<(), Fault> {
     hide_secrets(request.headers_mut());
-    match check_name(&app, request.headers()).and_then(|()| check_address(request.uri())) {
-        Ok(()) => next.run(request).await,
-        Err(fault) => HttpFault(fault).into_response(),
-    }
+    check_name(app, request.headers()).and_then(|()| check_address(request.uri()))
+}
+
+/// Whether a path needs no token.
+pub(super) fn is_open(path: &str) -> bool {
+    OPEN.contains(&path) || path.starts_with(metadata::PATH)
 }
 
 /// Keeps whatever prints headers from printing secrets.
@@ -77,16 +81,20 @@ fn is_own_host(app: &App, host: &str) -> bool {
     loopback || bare.eq_ignore_ascii_case("localhost") || app.hosts.iter().any(|host| host.eq_ignore_ascii_case(bare))
 }
 
-/// Refuses bodies that are announced as too large. Others are cut off while they are read.
-pub(super) async fn bearable_size(request: Request, next: Next) -> Response {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    match length {
-        Some(length) if length > BODY_BYTES_MAX => {
-            drain(request.into_body()).await;
-            HttpFault(too_large(length)).into_response()
-        }
-        _ => next.run(request).await,
-    }
+/// The refusal of a body that is announced as too large. Others are cut off while they are read.
+pub(super) fn too_large(headers: &HeaderMap) -> Option<Fault> {
+    let length: usize = headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()?;
+    (length > BODY_BYTES_MAX).then(|| {
+        Fault::new(FaultCode::TooLarge, format!("the request has {length} bytes"))
+            .why(format!("at most {BODY_BYTES_MAX} bytes are taken"))
+            .next("write large input to a file and give its path")
+    })
+}
+
+/// Refuses a request once its sender has sent it, so that the refusal is heard.
+pub(super) async fn drained(request: Request, fault: Fault) -> Response {
+    drain(request.into_body()).await;
+    HttpFault(fault).into_response()
 }
 
 async fn drain(body: Body) {
@@ -104,38 +112,8 @@ async fn drain(body: Body) {
     tokio::time::timeout(DRAIN_MAX, reading).await.ok();
 }
 
-fn too_large(length: usize) -> Fault {
-    Fault::new(FaultCode::TooLarge, format!("the request has {length} bytes"))
-        .why(format!("at most {BODY_BYTES_MAX} bytes are taken"))
-        .next("write large input to a file and give its path")
-}
-
-/// Finds out who is calling. [`Pass`] and its grant are then extensions of the request; the refusals of whatever
-/// comes after get the challenge that goes with them.
-pub(super) async fn known_caller(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    if OPEN.contains(&path) || path.starts_with(metadata::PATH) {
-        return next.run(request).await;
-    }
-    let is_mcp = path == "/mcp";
-    let peer = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0.0);
-    let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let pass = match admit(&app, peer, request.headers()).await {
-        Ok(pass) => pass,
-        Err(refusal) => return refusal,
-    };
-    match app.access.count_request(&pass) {
-        Ok(()) => {}
-        // Whoever speaks MCP is told in MCP.
-        Err(pause) if is_mcp => {
-            request.extensions_mut().insert(Throttled(pause));
-        }
-        Err(pause) => return too_many("too many requests with this token", pause),
-    }
-    let scopes = pass.grant.scopes();
-    request.extensions_mut().insert(pass.grant.clone());
-    request.extensions_mut().insert(pass);
-    let mut response = next.run(request).await;
+/// Adds what goes with the refusals of whatever was asked for: what a token for it needs, and when to ask again.
+pub(super) fn challenged(app: &App, scopes: Scopes, mut response: Response) -> Response {
     if let Some(scope) = response.extensions().get::<Scope>() {
         let challenge = app.access.step_up(scopes, *scope);
         insert(&mut response, header::WWW_AUTHENTICATE, &challenge);
@@ -146,8 +124,8 @@ pub(super) async fn known_caller(State(app): State<App>, mut request: Request, n
     response
 }
 
-/// Lets a caller in, or answers the refusal.
-async fn admit(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Pass, Response> {
+/// Finds out who is calling, or answers the refusal.
+pub(super) async fn admit(app: &App, peer: IpAddr, headers: &HeaderMap) -> Result<Pass, Response> {
     let refused = |given: bool, fault: Fault| {
         let is_challenged = fault.code == FaultCode::Unauthorized;
         let mut response = HttpFault(fault).into_response();

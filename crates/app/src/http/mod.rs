@@ -18,20 +18,28 @@ mod peer;
 mod wait;
 pub(crate) mod wire;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use longshore_domain::fault::Fault;
 use longshore_engine::Engine;
+use longshore_mcp::http::Throttled;
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_service::Service;
 
 use crate::access::Access;
 use crate::peers::PeerKey;
-pub(crate) use guard::Peer;
+use fault::HttpFault;
+use guard::Peer;
+
+/// Where MCP is spoken.
+const MCP: &str = "/mcp";
 
 /// What every handler can reach. Cheap to clone.
 #[derive(Clone)]
@@ -75,16 +83,74 @@ impl std::ops::Deref for App {
     }
 }
 
-/// Everything that is served over TCP: behind the check of host and origin, and of the token.
-pub(crate) fn public(app: &App) -> Router {
-    let guarded = routes(app).layer(from_fn_with_state(app.clone(), guard::known_caller));
-    let guarded = guarded.merge(peer::routes(app).with_state(app.clone()));
-    isolated(guarded.layer(from_fn_with_state(app.clone(), guard::own_name)))
+/// Whoever comes in over TCP comes by here.
+pub(crate) struct Entrance {
+    app: App,
+    routes: Router,
+    /// What only other nodes may ask for.
+    peers: Router,
 }
 
-/// A panic in one request is answered by a fault and harms no other.
-fn isolated(routes: Router) -> Router {
-    routes.layer(CatchPanicLayer::custom(fault::panicked))
+impl Entrance {
+    /// The only one of a daemon.
+    pub(crate) fn new(app: &App) -> Self {
+        Self { app: app.clone(), routes: routes(app), peers: peer::routes(app) }
+    }
+
+    /// Answers a request of somebody at `from`. A panic is answered by a fault and harms no other request.
+    pub(crate) async fn answer(&self, from: IpAddr, request: Request) -> Response {
+        sheltered(self.checked(from, request)).await
+    }
+
+    /// Behind the check of host and origin, and of the token. In one function, for each layer of a router costs a
+    /// quick call as much as all its checks.
+    async fn checked(&self, from: IpAddr, mut request: Request) -> Response {
+        let app = &self.app;
+        if let Err(fault) = guard::check_own_name(app, &mut request) {
+            return HttpFault(fault).into_response();
+        }
+        let path = request.uri().path();
+        if path.starts_with(peer::PATH) {
+            request.extensions_mut().insert(Peer(from));
+            return Box::pin(routed(&self.peers, request)).await;
+        }
+        if guard::is_open(path) {
+            return Box::pin(routed(&self.routes, request)).await;
+        }
+        let is_mcp = path == MCP;
+        let pass = match guard::admit(app, from, request.headers()).await {
+            Ok(pass) => pass,
+            Err(refusal) => return refusal,
+        };
+        let throttled = app.access.count_request(&pass).err().map(Throttled);
+        let scopes = pass.grant.scopes();
+        let response = match (throttled, guard::too_large(request.headers())) {
+            // Whoever speaks MCP is told in MCP.
+            (Some(Throttled(pause)), _) if !is_mcp => {
+                return guard::too_many("too many requests with this token", pause);
+            }
+            (_, Some(fault)) => Box::pin(guard::drained(request, fault)).await,
+            (_, None) if is_mcp => longshore_mcp::http::answer(&app.mcp, pass.grant, throttled, request).await,
+            (_, None) => {
+                request.extensions_mut().insert(pass.grant.clone());
+                request.extensions_mut().insert(pass);
+                Box::pin(routed(&self.routes, request)).await
+            }
+        };
+        guard::challenged(app, scopes, response)
+    }
+}
+
+/// Answers a panic by a fault; the panic itself is in the log already.
+async fn sheltered(answer: impl Future<Output = Response>) -> Response {
+    // Nothing of the request is looked at again after a panic; what is shared stands behind locks.
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    answer.unwrap_or_else(|_| HttpFault(Fault::internal("the handling of a request panicked")).into_response())
+}
+
+async fn routed(routes: &Router, request: Request) -> Response {
+    let Ok(response) = routes.clone().call(request).await;
+    response
 }
 
 fn routes(app: &App) -> Router {
@@ -106,57 +172,31 @@ fn routes(app: &App) -> Router {
         .fallback(fault::no_route)
         .method_not_allowed_fallback(fault::no_method)
         .with_state(app.clone())
-        .merge(longshore_mcp::http::router(app.mcp.clone()))
         .layer(DefaultBodyLimit::max(guard::BODY_BYTES_MAX))
-        .layer(from_fn(guard::bearable_size))
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::routing::get;
-    use tokio::sync::oneshot;
+    use axum::body::to_bytes;
 
     use super::*;
 
-    /// Status and body.
-    async fn ask(url: String) -> (u16, String) {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build().new_agent();
-        let asked = tokio::task::spawn_blocking(move || {
-            let mut answer = agent.get(url).call().unwrap();
-            (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
-        });
-        asked.await.unwrap()
-    }
-
     #[tokio::test]
     async fn a_panicking_request_is_a_fault_and_harms_no_other() {
-        let (go, gone_on) = oneshot::channel::<()>();
-        let (begun, has_begun) = oneshot::channel::<()>();
-        let held = std::sync::Mutex::new(Some((begun, gone_on)));
-        let held = Arc::new(held);
-        let hold = move || {
-            let taken = held.lock().unwrap().take();
-            async move {
-                let (begun, gone_on) = taken.unwrap();
-                begun.send(()).unwrap();
-                gone_on.await.unwrap();
-                "fine"
-            }
-        };
-        let panics = get(|| async { if true { panic!("a secret") } else { "never" } });
-        let routes = Router::new().route("/held", get(hold)).route("/panics", panics);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(axum::serve(listener, isolated(routes)).into_future());
-        let waiting = tokio::spawn(ask(format!("{base}/held")));
-        has_begun.await.unwrap();
+        let (go, gone_on) = tokio::sync::oneshot::channel();
+        let waiting = tokio::spawn(sheltered(async {
+            gone_on.await.unwrap();
+            Response::new("fine".into())
+        }));
         for _ in 0..3 {
-            let (status, body) = ask(format!("{base}/panics")).await;
-            assert_eq!(status, 500);
+            let answer = tokio::spawn(sheltered(async { if true { panic!("a secret") } else { Response::default() } }));
+            let answer = answer.await.unwrap();
+            assert_eq!(answer.status(), 500);
+            let body = to_bytes(answer.into_body(), 1000).await.unwrap();
+            let body = String::from_utf8_lossy(&body);
             assert!(body.contains(r#""code":"internal""#) && !body.contains("secret"), "{body}");
         }
         go.send(()).unwrap();
-        assert_eq!(waiting.await.unwrap(), (200, "fine".to_owned()));
-        serving.abort();
+        assert_eq!(waiting.await.unwrap().status(), 200);
     }
 }

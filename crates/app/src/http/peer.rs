@@ -1,7 +1,7 @@
 //! `/api/v1/peers`: what other nodes of the same store ask of this one. No door for anybody else: see [`known_peer`].
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -11,29 +11,35 @@ use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::{AttemptNumber, JobId};
 use longshore_engine::peers::Account;
 
-use super::App;
 use super::credential::Credential;
 use super::extract::Params;
 use super::fault::{Answer, HttpFault};
 use super::guard::{BODY_BYTES_MAX, Peer, too_many};
 use super::wire::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery};
+use super::{App, fault};
 
 /// Room for a message that another node took, and its session.
 const SAID_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
 
+/// What the paths begin with.
+pub(super) const PATH: &str = "/api/v1/peers";
+
 /// The paths, each behind the check of who asks.
-pub(super) fn routes(app: &App) -> Router<App> {
+pub(super) fn routes(app: &App) -> Router {
     let attempt =
         Router::new().route("/output", get(output)).route("/printed", get(printed)).route("/account", post(account));
     Router::new()
         .nest("/api/v1/peers/jobs/{job}/attempts/{attempt}", attempt)
         .route("/api/v1/peers/said", post(said).layer(DefaultBodyLimit::max(SAID_BYTES_MAX)))
+        .fallback(fault::no_route)
+        .method_not_allowed_fallback(fault::no_method)
         .layer(from_fn_with_state(app.clone(), known_peer))
+        .with_state(app.clone())
 }
 
 /// Lets in nodes alone, each with a token for this one request.
 async fn known_peer(State(app): State<App>, request: Request, next: Next) -> Response {
-    let from = request.extensions().get::<ConnectInfo<Peer>>().map(|peer| peer.0.0);
+    let from = request.extensions().get::<Peer>().map(|peer| peer.0);
     let secret = Credential::of(request.headers()).ok().flatten().map_or("", Credential::secret);
     if let Some(Err(pause)) = from.map(|from| app.access.may_try(from, secret)) {
         return too_many("too many wrong tokens from this address", pause);

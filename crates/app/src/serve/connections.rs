@@ -2,11 +2,12 @@
 //!
 //! In place of `axum::serve`, which leaves no room to say how the task of a connection is polled.
 
-use std::net::SocketAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::ConnectInfo;
+use axum::extract::Request;
+use axum::response::Response;
 use axum::serve::Listener;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,16 +16,20 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower_service::Service;
 
 use super::at_once::AtOnce;
-use crate::http::Peer;
 
 /// Lets callers in until `stopped`, then waits for the requests under way. Connections without one end at once.
-pub(super) async fn serve(mut listener: TcpListener, routes: Router, stopped: CancellationToken) {
+///
+/// `answer` is given each request with the address that it comes from.
+pub(super) async fn serve<A, F>(mut listener: TcpListener, answer: A, stopped: CancellationToken)
+where
+    A: Fn(IpAddr, Request) -> F + Clone + Send + 'static,
+    F: Future<Output = Response> + Send + 'static,
+{
     let connections = TaskTracker::new();
     while let Some((stream, address)) = stopped.run_until_cancelled(accept(&mut listener)).await {
-        let connection = serve_one(stream, Peer(address.ip()), routes.clone(), stopped.clone());
+        let connection = serve_one(stream, address.ip(), answer.clone(), stopped.clone());
         connections.spawn(AtOnce::new(connection));
     }
     // Whoever comes now finds no door, and waits for the next daemon.
@@ -42,10 +47,14 @@ async fn accept(listener: &mut TcpListener) -> (TcpStream, SocketAddr) {
     (stream, address)
 }
 
-async fn serve_one(stream: TcpStream, peer: Peer, routes: Router, stopped: CancellationToken) {
-    let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        routes.clone().call(request.map(Body::new))
+async fn serve_one<A, F>(stream: TcpStream, from: IpAddr, answer: A, stopped: CancellationToken)
+where
+    A: Fn(IpAddr, Request) -> F + Send,
+    F: Future<Output = Response> + Send,
+{
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answer = answer(from, request.map(Body::new));
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     let served = tokio::select! {
@@ -64,8 +73,6 @@ async fn serve_one(stream: TcpStream, peer: Peer, routes: Router, stopped: Cance
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-
-    use axum::routing::get;
 
     use super::*;
 
@@ -89,14 +96,17 @@ mod tests {
         let stopped = CancellationToken::new();
         let (asked, answer) = (CancellationToken::new(), CancellationToken::new());
         let (has_asked, may_answer) = (asked.clone(), answer.clone());
-        let waiting = move || async move {
-            has_asked.cancel();
-            may_answer.cancelled().await;
-            "late"
+        let waiting = move |_, _| {
+            let (has_asked, may_answer) = (has_asked.clone(), may_answer.clone());
+            async move {
+                has_asked.cancel();
+                may_answer.cancelled().await;
+                Response::new("late".into())
+            }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, Router::new().route("/", get(waiting)), stopped.clone()));
+        let serving = tokio::spawn(serve(listener, waiting, stopped.clone()));
         let idle = std::net::TcpStream::connect(address).unwrap();
         let caller = ask(address);
         asked.cancelled().await;

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_domain::Principal;
@@ -15,7 +16,7 @@ use super::connections;
 use crate::config::{Config, Listen};
 use crate::daemon::port_holder;
 use crate::home::Home;
-use crate::http::{self, App};
+use crate::http::{App, Entrance};
 use crate::problem::file_failed;
 
 /// File that remembers the port of a home that chose a free one.
@@ -51,8 +52,13 @@ impl Doors {
 
     /// Lets callers in until the daemon stops, then waits for the requests under way.
     pub(super) async fn serve(self, app: App) {
-        let stopped = app.stopping.clone();
-        tokio::join!(connections::serve(self.tcp, http::public(&app), stopped), self.socket.serve(&app));
+        let entrance = Arc::new(Entrance::new(&app));
+        let answer = move |from, request| {
+            let entrance = Arc::clone(&entrance);
+            async move { entrance.answer(from, request).await }
+        };
+        let over_tcp = connections::serve(self.tcp, answer, app.stopping.clone());
+        tokio::join!(over_tcp, self.socket.serve(&app));
     }
 }
 

@@ -5,14 +5,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::unfold;
-use longshore_domain::{Fault, Grant, JobId};
+use longshore_domain::{Fault, JobId};
 use longshore_engine::Engine;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -37,12 +35,10 @@ struct Visit {
 
 impl Visit {
     /// A visit of a session, if it is one.
-    async fn new(server: Server, grant: Option<Extension<Grant>>, headers: HeaderMap) -> Result<Self, Box<Response>> {
-        let grant = super::agent(grant)?;
-        if headers::text(&headers, headers::PROTOCOL_VERSION) == Some(MODERN) {
+    async fn new(exchange: Exchange) -> Result<Self, Box<Response>> {
+        if headers::text(&exchange.headers, headers::PROTOCOL_VERSION) == Some(MODERN) {
             return Err(Box::new(super::only("POST")));
         }
-        let exchange = Exchange { server, grant, headers };
         let connection =
             exchange.legacy().await.map_err(|(status, error)| Box::new(json(status, Reply::failed(None, error))))?;
         match connection.origin().scope.clone() {
@@ -54,12 +50,8 @@ impl Visit {
 }
 
 /// `GET`: the session's own stream, or one that was lost.
-pub(super) async fn listen(
-    State(server): State<Server>,
-    grant: Option<Extension<Grant>>,
-    headers: HeaderMap,
-) -> Response {
-    let visit = match Visit::new(server, grant, headers).await {
+pub(super) async fn listen(exchange: Exchange) -> Response {
+    let visit = match Visit::new(exchange).await {
         Ok(visit) => visit,
         Err(refusal) => return *refusal,
     };
@@ -116,8 +108,8 @@ fn until(engine: &Engine) -> BoxFuture<'static, ()> {
 }
 
 /// `DELETE`: the end of a session. The store remembers it; the token itself cannot be taken back.
-pub(super) async fn end(State(server): State<Server>, grant: Option<Extension<Grant>>, headers: HeaderMap) -> Response {
-    match Visit::new(server, grant, headers).await {
+pub(super) async fn end(exchange: Exchange) -> Response {
+    match Visit::new(exchange).await {
         Ok(visit) => {
             let (server, caller) = (&visit.exchange.server, visit.connection.caller());
             let end = |wishes: &mut Wishes| *wishes = Wishes { ended: true, ..Wishes::default() };

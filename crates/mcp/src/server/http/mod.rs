@@ -1,7 +1,6 @@
 //! Streamable HTTP: one message per POST to `/mcp`.
 //!
-//! Whoever mounts the router has already checked Origin, Host and token, and put the [`Grant`] into the extensions of
-//! the request. A refusal for want of a scope has the [`Scope`](longshore_domain::Scope) in the extensions of the
+//! Whoever passes a request on has already checked Origin, Host and token. A refusal for want of a scope has the [`Scope`](longshore_domain::Scope) in the extensions of the
 //! response: the challenge that goes with it is theirs to write.
 
 #[cfg(feature = "fuzz")]
@@ -17,11 +16,12 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::body::Body;
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::any;
 use axum::{Extension, Router};
 use futures_util::future::BoxFuture;
 use longshore_domain::{Conversation, Grant};
@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink, resources};
-use crate::wire::{ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, Request, RpcError};
+use crate::wire::{self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, RpcError};
 use headers::Accepted;
 use replay::Called;
 use session::Session;
@@ -44,61 +44,40 @@ const NOTIFICATIONS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub struct Throttled(pub Duration);
 
-/// The endpoint `/mcp`.
+/// The endpoint `/mcp`. Whoever mounts it puts the [`Grant`], and [`Throttled`] if it holds, into the extensions of the
+/// request.
 pub fn router(server: Server) -> Router {
-    Router::new()
-        .route("/mcp", post(receive).get(lasting::listen).delete(lasting::end).fallback(not_allowed))
-        .with_state(server)
+    Router::new().route("/mcp", any(mounted)).with_state(server)
 }
 
-async fn not_allowed() -> Response {
-    only("GET, POST, DELETE")
+async fn mounted(State(server): State<Server>, mut request: Request) -> Response {
+    let throttled = request.extensions_mut().remove::<Throttled>();
+    match request.extensions_mut().remove::<Grant>() {
+        Some(grant) => answer(&server, grant, throttled, request).await,
+        None => {
+            tracing::error!("the router of /mcp is mounted without authentication");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Answers a request to `/mcp` of the holder of `grant`, who is taken for a model's client even with a person's token.
+///
+/// Cancel safe: a job that was accepted goes on.
+pub async fn answer(server: &Server, grant: Grant, throttled: Option<Throttled>, request: Request) -> Response {
+    let (Parts { method, headers, .. }, body) = request.into_parts();
+    let exchange = Exchange { server: server.clone(), grant: grant.for_agent(), headers };
+    // All but single messages are rare and kept apart, so that those take little memory.
+    match method {
+        Method::POST => exchange.receive(body, throttled).await,
+        Method::GET => Box::pin(lasting::listen(exchange)).await,
+        Method::DELETE => Box::pin(lasting::end(exchange)).await,
+        _ => only("GET, POST, DELETE"),
+    }
 }
 
 fn only(methods: &'static str) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, methods)]).into_response()
-}
-
-/// Who calls, as the model's client that it is even with a person's token.
-fn agent(grant: Option<Extension<Grant>>) -> Result<Grant, Box<Response>> {
-    grant.map(|Extension(grant)| grant.for_agent()).ok_or_else(|| {
-        tracing::error!("the router of /mcp is mounted without authentication");
-        Box::new(StatusCode::INTERNAL_SERVER_ERROR.into_response())
-    })
-}
-
-// The request as it is: extractors would copy its headers.
-async fn receive(State(server): State<Server>, request: axum::extract::Request) -> Response {
-    let (Parts { headers, mut extensions, .. }, body) = request.into_parts();
-    let throttled = extensions.remove::<Throttled>();
-    let grant = match agent(extensions.remove().map(Extension)) {
-        Ok(grant) => grant,
-        Err(refusal) => return *refusal,
-    };
-    if !headers::announces_json(&headers) {
-        let error = "the message must be application/json, and the Content-Type header says otherwise";
-        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidRequest, error);
-    }
-    let Ok(bytes) = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await else {
-        let error = format!("the message could not be read whole; at most {MESSAGE_BYTES_MAX} bytes are taken");
-        return refused(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::InvalidRequest, &error);
-    };
-    let message = Message::parse(&bytes);
-    if let Some(Throttled(pause)) = throttled {
-        let id = message.as_ref().ok().and_then(Message::id);
-        let reply = Reply::failed(id, RpcError::rate_limited(pause));
-        return (Extension(Throttled(pause)), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response();
-    }
-    match message {
-        Ok(Message::Request(request)) => Exchange { server, grant, headers }.answer(&request).await,
-        Ok(Message::Notification(_)) => Exchange { server, grant, headers }.notified(&bytes).await,
-        Ok(Message::Response(_)) => Exchange { server, grant, headers }.responded(&bytes).await,
-        Err(malformed) => {
-            let batch = Exchange { server, grant, headers }.batch(&bytes).await;
-            let refusal = || json(StatusCode::BAD_REQUEST, Reply::failed(malformed.id.as_ref(), malformed.error));
-            batch.unwrap_or_else(refusal)
-        }
-    }
 }
 
 fn json(status: StatusCode, reply: Reply) -> Response {
@@ -109,7 +88,7 @@ fn refused(status: StatusCode, code: ErrorCode, message: &str) -> Response {
     json(status, Reply::failed(None, RpcError::envelope(code, message)))
 }
 
-fn not_acceptable(request: &Request<'_>, message: &str) -> Response {
+fn not_acceptable(request: &wire::Request<'_>, message: &str) -> Response {
     let error = RpcError::envelope(ErrorCode::InvalidRequest, message);
     json(StatusCode::NOT_ACCEPTABLE, Reply::failed(Some(&request.id), error))
 }
@@ -134,6 +113,32 @@ fn bad_request(error: RpcError) -> Refusal {
 }
 
 impl Exchange {
+    async fn receive(&self, body: Body, throttled: Option<Throttled>) -> Response {
+        if !headers::announces_json(&self.headers) {
+            let error = "the message must be application/json, and the Content-Type header says otherwise";
+            return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidRequest, error);
+        }
+        let Ok(bytes) = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await else {
+            let error = format!("the message could not be read whole; at most {MESSAGE_BYTES_MAX} bytes are taken");
+            return refused(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::InvalidRequest, &error);
+        };
+        let message = Message::parse(&bytes);
+        if let Some(Throttled(pause)) = throttled {
+            let id = message.as_ref().ok().and_then(Message::id);
+            let reply = Reply::failed(id, RpcError::rate_limited(pause));
+            return (Extension(Throttled(pause)), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response();
+        }
+        match message {
+            Ok(Message::Request(request)) => self.answer(&request).await,
+            Ok(Message::Notification(_)) => Box::pin(self.notified(&bytes)).await,
+            Ok(Message::Response(_)) => Box::pin(self.responded(&bytes)).await,
+            Err(malformed) => {
+                let refusal = || json(StatusCode::BAD_REQUEST, Reply::failed(malformed.id.as_ref(), malformed.error));
+                Box::pin(self.batch(&bytes)).await.unwrap_or_else(refusal)
+            }
+        }
+    }
+
     async fn notified(&self, bytes: &[u8]) -> Response {
         match self.legacy().await {
             Ok(connection) => {
@@ -160,7 +165,7 @@ impl Exchange {
         }
     }
 
-    async fn answer(&self, request: &Request<'_>) -> Response {
+    async fn answer(&self, request: &wire::Request<'_>) -> Response {
         let accepted = Accepted::of(&self.headers);
         if !accepted.json {
             return not_acceptable(request, "the answer is application/json, which the Accept header does not allow");
@@ -171,7 +176,7 @@ impl Exchange {
         }
     }
 
-    async fn checked(&self, request: &Request<'_>) -> Result<Checked, Refusal> {
+    async fn checked(&self, request: &wire::Request<'_>) -> Result<Checked, Refusal> {
         let meta = Meta::of(request.params).map_err(bad_request)?;
         if headers::is_modern(&self.headers, request, &meta) {
             headers::check_modern(&self.headers, request, &meta).map_err(bad_request)?;
@@ -249,7 +254,7 @@ impl Exchange {
         }
     }
 
-    async fn begun(&self, request: &Request<'_>, checked: &Checked, accepted: Accepted) -> Response {
+    async fn begun(&self, request: &wire::Request<'_>, checked: &Checked, accepted: Accepted) -> Response {
         let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         if checked.listens && !accepted.events {
             let error = "what is listened to comes as text/event-stream, which the Accept header does not allow";
@@ -268,7 +273,8 @@ impl Exchange {
             Begun::Pending(answer) | Begun::Open(answer) => match &checked.connection.origin().scope {
                 Some(scope) => {
                     let called = Called { id: Some(request.id.clone()), job: sink.job() };
-                    lasting::answered(&self.server, &checked.connection, scope, answer, called, notifications).await
+                    let (server, connection) = (&self.server, &checked.connection);
+                    Box::pin(lasting::answered(server, connection, scope, answer, called, notifications)).await
                 }
                 None => streamed(checked, answer, notifications).await,
             },
