@@ -105,9 +105,11 @@ impl Engine {
         match self.inner.store.submit(job, claim, self.inner.clock.now()).await {
             Ok((submitted, claimed)) => {
                 let begins = claimed.iter().any(|claimed| claimed.job.id == submitted.job.id);
+                // Where nobody else claims, a claim that found nothing says that nothing is ready.
+                let found_nothing = slot.is_some() && claimed.is_empty() && self.inner.peers.is_none();
                 self.begin(slot, claimed);
                 if !submitted.existing {
-                    self.accepted(&submitted.job, begins);
+                    self.accepted(&submitted.job, !begins && !found_nothing);
                 }
                 Ok(Accepted { job: submitted.job, existing: submitted.existing })
             }
@@ -126,10 +128,10 @@ impl Engine {
         }
     }
 
-    /// Tells whoever has to do with a new job. One that begins needs nobody to take it.
-    fn accepted(&self, job: &Job, begins: bool) {
+    /// Tells whoever has to do with a new job, the dispatcher only if it may take it.
+    fn accepted(&self, job: &Job, may_be_taken: bool) {
         match &job.state {
-            JobState::Queued if !begins => self.inner.ready.notify_one(),
+            JobState::Queued if may_be_taken => self.inner.ready.notify_one(),
             JobState::Waiting { until: Some(_), .. } => self.inner.due.notify_one(),
             _ => {}
         }

@@ -108,7 +108,10 @@ impl Server {
     /// cancellations, and that a request can be cancelled. Must be called within a Tokio runtime.
     pub fn begin(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
         match Message::parse(message) {
-            Ok(Message::Request(request)) => self.requested(connection, &request, sink),
+            Ok(Message::Request(request)) => match Meta::of(request.params) {
+                Ok(meta) => self.requested(connection, &request, &meta, sink),
+                Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
+            },
             Ok(said) => {
                 self.heard(connection.origin().scope.as_ref(), &said);
                 Begun::Nothing
@@ -142,8 +145,14 @@ impl Server {
     }
 
     /// As [`Server::begin`], for a request that was read already.
-    pub(super) fn requested(&self, connection: &Connection, request: &Request<'_>, sink: &Sink) -> Begun {
-        match self.routed(connection, request, sink) {
+    pub(super) fn requested(
+        &self,
+        connection: &Connection,
+        request: &Request<'_>,
+        meta: &Meta<'_>,
+        sink: &Sink,
+    ) -> Begun {
+        match self.routed(connection, request, meta, sink) {
             Ok((method, call)) => self.run(method, call),
             Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
         }
@@ -152,18 +161,23 @@ impl Server {
     /// Answers a call of a legacy client anew, by the job that it has begun, wherever that was.
     pub(super) fn take_up(&self, connection: &Connection, id: RequestId, job: JobId, sink: &Sink) -> Begun {
         let request = Request { id, method: "tools/call".into(), params: None };
-        let routed = self.routed(connection, &request, sink);
+        let routed = self.routed(connection, &request, &Meta::default(), sink);
         match routed.and_then(|(_, call)| call.allowed(Scope::JobsRead).map(|()| call)) {
             Ok(call) => self.pending(call, |call| tools::take_up(call, job)),
             Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
         }
     }
 
-    fn routed(&self, connection: &Connection, request: &Request<'_>, sink: &Sink) -> Result<(Method, Call), RpcError> {
-        let meta = Meta::of(request.params)?;
-        let era = era_of(connection, &request.method, &meta)?;
+    fn routed(
+        &self,
+        connection: &Connection,
+        request: &Request<'_>,
+        meta: &Meta<'_>,
+        sink: &Sink,
+    ) -> Result<(Method, Call), RpcError> {
+        let era = era_of(connection, &request.method, meta)?;
         let method = Method::find(&request.method, era).ok_or_else(|| RpcError::method_not_found(&request.method))?;
-        let call = Call::new(self, connection, era, request, &meta, sink);
+        let call = Call::new(self, connection, era, request, meta, sink);
         method.scope().map_or(Ok(()), |scope| call.allowed(scope))?;
         Ok((method, call))
     }
@@ -218,12 +232,13 @@ impl Server {
         let work = isolated(work(call).instrument(span).boxed());
         Begun::Pending(Box::pin(async move {
             tokio::select! {
+                // Most work is done at once, and then nothing else needs to be looked at.
                 biased;
-                () = guard.given_up() => None,
                 result = work => {
                     let result = result.unwrap_or_else(|fault| Err(RpcError::new(ErrorCode::Internal, fault.message)));
                     Some(server.reply(&id, era, result))
                 }
+                () = guard.given_up() => None,
                 () = server.overdue() => Some(server.reply(&id, era, Err(cut_off()))),
             }
         }))

@@ -1,7 +1,6 @@
 //! What a client says it can do.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::ask::AskKind;
@@ -27,15 +26,34 @@ pub(crate) struct Capabilities {
 impl Capabilities {
     /// What can be understood of `raw`; what is not understood counts as absent.
     pub(crate) fn lenient(raw: Option<&RawValue>) -> Self {
-        let found: Value = raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        let has = |name: &str| found[name].is_object();
-        let elicits = |mode: &str| found["elicitation"][mode].is_object();
+        #[derive(Default, Deserialize)]
+        struct Declared<'a> {
+            #[serde(borrow)]
+            elicitation: Option<&'a RawValue>,
+            #[serde(borrow)]
+            sampling: Option<&'a RawValue>,
+            #[serde(borrow)]
+            roots: Option<&'a RawValue>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Elicitation<'a> {
+            #[serde(borrow)]
+            form: Option<&'a RawValue>,
+            #[serde(borrow)]
+            url: Option<&'a RawValue>,
+        }
+        let is_object = |value: Option<&RawValue>| value.is_some_and(|value| value.get().starts_with('{'));
+        let declared: Declared<'_> = raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let elicitation = declared.elicitation.filter(|value| is_object(Some(value)));
+        let modes: Elicitation<'_> =
+            elicitation.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        let (form, url) = (is_object(modes.form), is_object(modes.url));
         Self {
             // An empty object means forms only. Source: MCP 2025-11-25, elicitation.
-            form: elicits("form") || (has("elicitation") && !elicits("url")),
-            url: elicits("url"),
-            sampling: has("sampling"),
-            roots: has("roots"),
+            form: form || (elicitation.is_some() && !url),
+            url,
+            sampling: is_object(declared.sampling),
+            roots: is_object(declared.roots),
         }
     }
 

@@ -4,25 +4,31 @@
 //! variable to a shell, and by a hook's input to a script.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use longshore_domain::Conversation;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// Members of a request's `_meta` that name its chat, beside our own key, which goes before them.
-const META_KEYS: [&str; 5] = [
-    // Codex since 0.123; sub-agents have threads of their own. Seen: openai/codex pull request 18093, April 2026.
-    "threadId",
-    // VS Code, any provider of models. Seen: openai/codex issue 7951, December 2025.
-    "vscode.conversationId",
-    // OpenCode 2. Seen: anomalyco/opencode pull request 46008, August 2026.
-    "sessionID",
-    // goose since January 2026, offered to other agents as a common name. Counted up for each day and machine. Seen:
-    // aaif-goose/goose pull request 6626.
-    "agent-session-id",
-    // goose from October 2025 to then. Seen: block/goose pull request 5165.
-    "goose-session-id",
-];
+/// Members of a request's `_meta` that name its chat, beside our own key, which goes before them; the first goes first.
+#[derive(Deserialize)]
+struct ClientKeys<'a> {
+    /// Codex since 0.123; sub-agents have threads of their own. Seen: openai/codex pull request 18093, April 2026.
+    #[serde(borrow, rename = "threadId")]
+    codex: Option<&'a RawValue>,
+    /// VS Code, any provider of models. Seen: openai/codex issue 7951, December 2025.
+    #[serde(borrow, rename = "vscode.conversationId")]
+    vscode: Option<&'a RawValue>,
+    /// OpenCode 2. Seen: anomalyco/opencode pull request 46008, August 2026.
+    #[serde(borrow, rename = "sessionID")]
+    opencode: Option<&'a RawValue>,
+    /// goose since January 2026, offered to other agents as a common name. Counted up for each day and machine. Seen:
+    /// aaif-goose/goose pull request 6626.
+    #[serde(borrow, rename = "agent-session-id")]
+    goose: Option<&'a RawValue>,
+    /// goose from October 2025 to then. Seen: block/goose pull request 5165.
+    #[serde(borrow, rename = "goose-session-id")]
+    older_goose: Option<&'a RawValue>,
+}
 
 /// Environment variables that name the chat of a process, the first that is set: ours, and those that clients give to
 /// the servers and shells that they start.
@@ -44,11 +50,9 @@ pub const CONVERSATION_VARIABLES: [&str; 5] = [
 
 /// The chat that a client names in `meta`, by whatever key. Values that are no text, or empty, name none.
 pub(super) fn of_meta(meta: &RawValue) -> Option<Conversation> {
-    let members: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(meta.get()).ok()?;
-    META_KEYS.iter().find_map(|key| {
-        let name: Cow<'_, str> = serde_json::from_str(members.get(*key)?.get()).ok()?;
-        named(&name)
-    })
+    let keys: ClientKeys<'_> = serde_json::from_str(meta.get()).ok()?;
+    let named_by = |value: &RawValue| named(&serde_json::from_str::<Cow<'_, str>>(value.get()).ok()?);
+    [keys.codex, keys.vscode, keys.opencode, keys.goose, keys.older_goose].into_iter().flatten().find_map(named_by)
 }
 
 /// The chat of that name, if it is one.

@@ -8,6 +8,9 @@ use super::error::RpcError;
 use super::message::RequestId;
 use super::version::Era;
 
+/// Room for what is put around an object: more than that takes, but for members of `_meta` that a tool adds.
+const DRESS_BYTES: usize = 200;
+
 /// How long and by whom a result may be kept. Source: MCP 2026-07-28, caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CacheHint {
@@ -59,26 +62,37 @@ impl ResultBody {
     }
 
     /// The result as a caller of that era gets it: bare, or with discriminator, server info and cache hints.
-    pub(crate) fn dressed(mut self, era: Era, server_info: &str) -> String {
+    pub(crate) fn dressed(self, era: Era, server_info: &str) -> String {
+        let mut dressed = String::with_capacity(self.object.len() + server_info.len() + DRESS_BYTES);
+        self.dress(&mut dressed, era, server_info);
+        dressed
+    }
+
+    fn dress(&self, out: &mut String, era: Era, server_info: &str) {
         let modern = era == Era::Modern;
+        let own = modern.then_some(("io.modelcontextprotocol/serverInfo", server_info));
+        let meta = self.meta.iter().map(|(name, json)| (*name, json.as_str())).chain(own);
+        out.push('{');
         if modern {
-            self.meta.push(("io.modelcontextprotocol/serverInfo", server_info.into()));
+            *out += r#""resultType":""#;
+            *out += self.kind;
+            *out += r#"","#;
         }
-        if self.meta.is_empty() {
-            return self.object;
-        }
-        let members: Vec<String> = self.meta.iter().map(|(name, json)| format!(r#""{name}":{json}"#)).collect();
-        let meta = format!(r#""_meta":{{{}}}"#, members.join(","));
-        let inner = self.object.strip_prefix('{').unwrap_or("}");
-        let comma = if inner == "}" { "" } else { "," };
-        if !modern {
-            return format!("{{{meta}{comma}{inner}");
-        }
-        let cache = self.cache.map_or_else(String::new, |hint| {
+        if let Some(hint) = self.cache.filter(|_| modern) {
             let scope = if hint.public { "public" } else { "private" };
-            format!(r#""ttlMs":{},"cacheScope":"{scope}","#, hint.ttl_ms)
-        });
-        format!(r#"{{"resultType":"{}",{cache}{meta}{comma}{inner}"#, self.kind)
+            *out += &format!(r#""ttlMs":{},"cacheScope":"{scope}","#, hint.ttl_ms);
+        }
+        for (number, (name, json)) in meta.enumerate() {
+            *out += if number == 0 { r#""_meta":{""# } else { r#",""# };
+            *out += name;
+            *out += r#"":"#;
+            *out += json;
+        }
+        let members = self.object.strip_prefix('{').unwrap_or("}");
+        if modern || !self.meta.is_empty() {
+            *out += if members == "}" { "}" } else { "}," };
+        }
+        *out += members;
     }
 }
 
@@ -96,8 +110,14 @@ impl Reply {
     pub(crate) fn new(id: &RequestId, era: Era, server_info: &str, result: Result<ResultBody, RpcError>) -> Self {
         match result {
             Ok(body) => {
-                let message =
-                    format!(r#"{{"jsonrpc":"2.0","id":{},"result":{}}}"#, id.as_json(), body.dressed(era, server_info));
+                let id = id.as_json();
+                let length = body.object.len() + id.len() + server_info.len() + DRESS_BYTES;
+                let mut message = String::with_capacity(length);
+                message += r#"{"jsonrpc":"2.0","id":"#;
+                message += id;
+                message += r#","result":"#;
+                body.dress(&mut message, era, server_info);
+                message.push('}');
                 Self { message, error: None }
             }
             Err(error) => Self::failed(Some(id), error),

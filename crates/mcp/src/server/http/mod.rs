@@ -176,18 +176,18 @@ impl Exchange {
         }
     }
 
-    async fn checked(&self, request: &wire::Request<'_>) -> Result<Checked, Refusal> {
+    async fn checked<'a>(&self, request: &wire::Request<'a>) -> Result<Checked<'a>, Refusal> {
         let meta = Meta::of(request.params).map_err(bad_request)?;
         if headers::is_modern(&self.headers, request, &meta) {
             headers::check_modern(&self.headers, request, &meta).map_err(bad_request)?;
             let listens = request.method == "subscriptions/listen";
-            return Ok(Checked { connection: Connection::new(self.origin()?, None), modern: true, listens });
+            return Ok(Checked { connection: Connection::new(self.origin()?, None), meta, modern: true, listens });
         }
         let connection = match &*request.method {
             "initialize" => self.legacy_connection(true)?,
             _ => self.legacy().await?,
         };
-        Ok(Checked { connection, modern: false, listens: false })
+        Ok(Checked { connection, meta, modern: false, listens: false })
     }
 
     /// Who calls, with the key that came beside the message: one that cannot be read must not be taken for none.
@@ -254,7 +254,7 @@ impl Exchange {
         }
     }
 
-    async fn begun(&self, request: &wire::Request<'_>, checked: &Checked, accepted: Accepted) -> Response {
+    async fn begun(&self, request: &wire::Request<'_>, checked: &Checked<'_>, accepted: Accepted) -> Response {
         let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
         if checked.listens && !accepted.events {
             let error = "what is listened to comes as text/event-stream, which the Accept header does not allow";
@@ -262,7 +262,7 @@ impl Exchange {
         }
         let streams = accepted.events;
         let sink = if streams { Sink::new(sender) } else { Sink::none() };
-        match self.server.requested(&checked.connection, request, &sink) {
+        match self.server.requested(&checked.connection, request, &checked.meta, &sink) {
             Begun::Nothing => StatusCode::ACCEPTED.into_response(),
             Begun::Done(reply) if request.method == "initialize" && !checked.modern => {
                 self.with_session(&checked.connection, reply)
@@ -298,14 +298,15 @@ impl Exchange {
 }
 
 /// A request whose headers are in order.
-struct Checked {
+struct Checked<'a> {
     connection: Connection,
+    meta: Meta<'a>,
     modern: bool,
     /// The answer is a stream.
     listens: bool,
 }
 
-impl Checked {
+impl Checked<'_> {
     fn ended(&self, reply: Option<Reply>) -> Response {
         reply.map_or_else(nothing, |reply| self.response(reply))
     }
@@ -330,7 +331,7 @@ fn nothing() -> Response {
 }
 
 async fn streamed(
-    checked: &Checked,
+    checked: &Checked<'_>,
     mut answer: BoxFuture<'static, Option<Reply>>,
     mut notifications: mpsc::Receiver<String>,
 ) -> Response {
@@ -357,7 +358,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_said_before_an_answer_that_comes_at_once_is_not_lost() {
         let connection = Connection::new(Origin::of(Principal::owner()), None);
-        let checked = Checked { connection, modern: true, listens: false };
+        let checked = Checked { connection, meta: Meta::default(), modern: true, listens: false };
         for said in [vec![], vec!["one"], vec!["one", "two"]] {
             let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
             let sink = Sink::new(sender);
