@@ -99,7 +99,8 @@ impl Engine {
             return Err(Fault::invalid("kind", "this daemon plays no fixtures")
                 .next("submit a command: fixtures exist for the tests of Longshore alone"));
         }
-        let spec = job.spec.clone();
+        // Only a key can be in conflict with an earlier job.
+        let asked = job.key.is_some().then(|| job.spec.clone());
         let slot = self.inner.try_slot();
         let claim = slot.as_ref().map(|_| self.inner.claim(1));
         match self.inner.store.submit(job, claim, self.inner.clock.now()).await {
@@ -115,7 +116,7 @@ impl Engine {
             }
             Err(error) => {
                 slot.into_iter().for_each(|slot| self.inner.give_back(slot));
-                Err(self.explain(error, &spec).await)
+                Err(self.explain(error, asked).await)
             }
         }
     }
@@ -189,10 +190,11 @@ impl Engine {
     }
 
     /// Names what differs when a key comes back with another body.
-    async fn explain(&self, error: StoreError, asked: &JobSpec) -> Fault {
-        let StoreError::KeyConflict { job } = error else { return error.into() };
+    async fn explain(&self, error: StoreError, asked: Option<JobSpec>) -> Fault {
+        let (StoreError::KeyConflict { job }, Some(asked)) = (&error, asked) else { return error.into() };
+        let job = *job;
         let before = self.inner.store.spec(job).await.ok().flatten();
-        let differs = before.map_or_else(String::new, |before| difference(&before, asked));
+        let differs = before.map_or_else(String::new, |before| difference(&before, &asked));
         let why = format!("job {job} was submitted with this key and {differs}");
         Fault::from(StoreError::KeyConflict { job }).why(why)
     }

@@ -55,7 +55,7 @@ pub(super) async fn hold_one(call: &Call, job: Job, patience: Duration) -> Resul
     if job.is_finished() || patience.is_zero() {
         return Ok(job);
     }
-    let waited = hold(call, &[job.id.to_string()], WaitFor::All, patience).await?;
+    let waited = Box::pin(hold(call, &[job.id.to_string()], WaitFor::All, patience)).await?;
     Ok(waited.jobs.into_iter().next().unwrap_or(job))
 }
 

@@ -90,7 +90,7 @@ pub(super) async fn answer_by(
         None => begun(call, begin).await,
     };
     match attached {
-        Ok(attached) if as_task => tasks::legacy::handle(call, attached.job).await,
+        Ok(attached) if as_task => tasks::legacy::handle(call, attached.job).boxed().await,
         Err(fault) if as_task => Err(tasks::refused(&fault)),
         Ok(attached) => {
             call.sink.waits_for(attached.job.id);
@@ -131,11 +131,11 @@ async fn by_patience(call: &Call, tool: &str, attached: Attached) -> Result<Resu
         if let Some(result) = crate::server::fixture::result(call, &job).await {
             return result;
         }
-        return told(call, tool, run::result(call, job, existing).await).await;
+        return told(call, tool, run::result(call, job, existing).boxed().await).await;
     }
     let patient = left.is_none_or(|left| left > length);
     match call.era {
-        Era::Modern if call.extensions.tasks => tasks::modern::handle(call, job).await,
+        Era::Modern if call.extensions.tasks => tasks::modern::handle(call, job).boxed().await,
         Era::Modern if patient && attached.leg < LEGS_MAX => {
             let until = attached.until.map(Timestamp::as_millis);
             next_leg(call, Leg { job: job.id, existing, number: attached.leg + 1, until })
