@@ -414,6 +414,12 @@ pub trait Store: ArtifactRecords + Send + Sync + 'static {
     /// The job of that number.
     async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError>;
 
+    /// The job that a principal submitted with that key; to be looked up before anything else of a repeated submit fails.
+    ///
+    /// # Errors
+    /// [`StoreError::KeyConflict`] if it was another body that was submitted with it.
+    async fn job_by_key(&self, principal: &Principal, key: &IdempotencyKey) -> Result<Option<Job>, StoreError>;
+
     /// What the job would do.
     async fn spec(&self, id: JobId) -> Result<Option<JobSpec>, StoreError>;
 

@@ -92,7 +92,11 @@ async fn conclude(inner: &Arc<Inner>, job: &Job, ending: Ending<'_>) -> Option<C
         }
     };
     let ((), (stored, mut claimed)) = tokio::join!(biased; start, end);
-    inner.unfollow(job.id);
+    // An end that an engine which closes did not store is the next one's: till then it counts as live, so that its lease is
+    // kept.
+    if stored || !inner.closing.is_cancelled() {
+        inner.unfollow(job.id);
+    }
     if stored && job.kind == JobKind::Command {
         process::forget(&inner.settings.run_dir, job.number, job.attempt);
     }
@@ -101,7 +105,7 @@ async fn conclude(inner: &Arc<Inner>, job: &Job, ending: Ending<'_>) -> Option<C
     claimed.pop()
 }
 
-async fn give_up_claim(inner: &Inner, job: &Job) {
+async fn give_up_claim(inner: &Arc<Inner>, job: &Job) {
     let event = Event::GivenBack { token: job.attempt, reason: "no slot was free".into() };
     if let Err(error) = inner.record(job.id, event).await {
         tracing::warn!(job.id = %job.id, %error, "a claim could not be given back");

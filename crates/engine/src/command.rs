@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use longshore_domain::job::{CommandSpec, Event, JobState, ProcessIdentity, Refusal};
+use longshore_domain::job::{CommandSpec, Event, JobState, LeftoverProcess, ProcessIdentity, Refusal};
 use longshore_domain::store::StoreError;
 use longshore_domain::{Job, Timestamp};
 use tokio::time::Instant;
@@ -131,7 +131,7 @@ async fn follow_link<'a>(inner: &'a Arc<Inner>, job: &'a Job, mut link: ShimLink
 }
 
 /// A store that is away is asked again, until the start is stored or the attempt is over.
-async fn record_start(inner: &Inner, job: &Job, process: ProcessIdentity, deadline_at: Option<Timestamp>) {
+async fn record_start(inner: &Arc<Inner>, job: &Job, process: ProcessIdentity, deadline_at: Option<Timestamp>) {
     let event = Event::Started { token: job.attempt, process: Some(process), deadline_at };
     loop {
         match inner.record(job.id, event.clone()).await {
@@ -167,9 +167,35 @@ async fn bury<'a>(job: &Job) -> Ending<'a> {
     let Some(lease) = job.state.lease() else { return Ending::lost(job, "the lease is gone") };
     let process = job.state.run().and_then(|run| run.process.clone());
     let leftovers = process::kill_leftovers(lease.nonce, process).await;
-    let stopped = match leftovers.len() {
-        0 => String::new(),
-        count => format!("; {count} of its processes were still there and were stopped"),
+    Ending::lost(job, format!("its shim was killed, so nobody saw how it ended{}", told(&leftovers)))
+}
+
+/// What became of processes that were still there.
+fn told(leftovers: &[LeftoverProcess]) -> String {
+    const NAMES_MAX: usize = 5;
+    let listed = |stopped: bool, became: &str| {
+        let found: Vec<_> = leftovers.iter().filter(|leftover| leftover.stopped == stopped).collect();
+        let names = found.iter().take(NAMES_MAX).map(|found| format!("{} ({})", found.command, found.pid));
+        let more = found.len().saturating_sub(NAMES_MAX);
+        let more = (more > 0).then(|| format!("{more} more"));
+        let names: Vec<_> = names.chain(more).collect();
+        if names.is_empty() { String::new() } else { format!("; still there and {became}: {}", names.join(", ")) }
     };
-    Ending::lost(job, format!("its shim was killed, so nobody saw how it ended{stopped}"))
+    listed(true, "stopped") + &listed(false, "impossible to stop")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_is_named_with_what_became_of_it() {
+        let left = |pid, stopped| LeftoverProcess { pid, command: "sleep".into(), stopped };
+        assert_eq!(told(&[]), "");
+        assert_eq!(told(&[left(7, true)]), "; still there and stopped: sleep (7)");
+        let many: Vec<_> = (1..=7).map(|pid| left(pid, pid > 1)).collect();
+        let expected = "; still there and stopped: sleep (2), sleep (3), sleep (4), sleep (5), sleep (6), 1 more\
+                        ; still there and impossible to stop: sleep (1)";
+        assert_eq!(told(&many), expected);
+    }
 }

@@ -4,6 +4,7 @@
 //! questions by their keys, time by the stored start and the instants at which questions were closed. So it goes on
 //! after a restart at any point.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_domain::job::FailReason;
@@ -21,7 +22,7 @@ use crate::inner::Inner;
 const STORE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Plays the script of a claimed job to its end.
-pub(crate) async fn run<'a>(inner: &Inner, job: &Job, spec: &FixtureSpec) -> Ending<'a> {
+pub(crate) async fn run<'a>(inner: &Arc<Inner>, job: &Job, spec: &FixtureSpec) -> Ending<'a> {
     let run = match begin(inner, job, spec).await {
         Ok(run) => run,
         Err(error) => return Ending::given_back(job, format!("its start was not stored: {error}")),
@@ -38,7 +39,7 @@ pub(crate) async fn run<'a>(inner: &Inner, job: &Job, spec: &FixtureSpec) -> End
 }
 
 /// Goes on with a script that an earlier process of this node played.
-pub(crate) async fn take_up<'a>(inner: &Inner, job: &Job) -> Ending<'a> {
+pub(crate) async fn take_up<'a>(inner: &Arc<Inner>, job: &Job) -> Ending<'a> {
     match patiently(job, || inner.store.spec(job.id)).await {
         Some(JobSpec::Fixture(spec)) => run(inner, job, &spec).await,
         _ => Ending::lost(job, "its script is not on record"),
@@ -46,7 +47,7 @@ pub(crate) async fn take_up<'a>(inner: &Inner, job: &Job) -> Ending<'a> {
 }
 
 /// The attempt as it began, now or before.
-async fn begin(inner: &Inner, job: &Job, spec: &FixtureSpec) -> Result<Run, StoreError> {
+async fn begin(inner: &Arc<Inner>, job: &Job, spec: &FixtureSpec) -> Result<Run, StoreError> {
     if let Some(run) = job.state.run() {
         return Ok(run.clone());
     }
@@ -58,21 +59,21 @@ async fn begin(inner: &Inner, job: &Job, spec: &FixtureSpec) -> Result<Run, Stor
 }
 
 /// Returns once the attempt is to end, or is over already.
-async fn stopped(inner: &Inner, job: &Job) {
+async fn stopped(inner: &Arc<Inner>, job: &Job) {
     let mut news = inner.hub.listen(job.id);
     while goes_on(inner, job).await {
         news.changed().await;
     }
 }
 
-async fn goes_on(inner: &Inner, job: &Job) -> bool {
+async fn goes_on(inner: &Arc<Inner>, job: &Job) -> bool {
     let now = patiently(job, || inner.store.job(job.id)).await;
     now.is_some_and(|now| {
         now.attempt == job.attempt && matches!(now.state, JobState::Running { .. } | JobState::Asking { .. })
     })
 }
 
-async fn overdue(inner: &Inner, run: &Run) {
+async fn overdue(inner: &Arc<Inner>, run: &Run) {
     match run.deadline_at {
         Some(at) => sleep_until(inner, at).await,
         None => std::future::pending().await,
@@ -80,7 +81,7 @@ async fn overdue(inner: &Inner, run: &Run) {
 }
 
 /// Plays the script from its start.
-async fn play(inner: &Inner, job: &Job, spec: &FixtureSpec, run: &Run) -> ReportedEnd {
+async fn play(inner: &Arc<Inner>, job: &Job, spec: &FixtureSpec, run: &Run) -> ReportedEnd {
     let mut at = run.started_at;
     for step in &spec.steps {
         match step {
@@ -104,7 +105,7 @@ async fn play(inner: &Inner, job: &Job, spec: &FixtureSpec, run: &Run) -> Report
 struct Unanswered(String);
 
 /// Asks unless it was asked before, and waits until all is answered; returns when the last was.
-async fn answers(inner: &Inner, job: &Job, asked: &[QuestionSpec]) -> Result<Timestamp, Unanswered> {
+async fn answers(inner: &Arc<Inner>, job: &Job, asked: &[QuestionSpec]) -> Result<Timestamp, Unanswered> {
     let mut news = inner.hub.listen(job.id);
     loop {
         let questions = patiently(job, || inner.store.questions(job.id)).await;
@@ -133,7 +134,7 @@ fn is_of(question: &Question, job: &Job, asked: &[QuestionSpec]) -> bool {
     question.attempt == job.attempt && asked.iter().any(|spec| spec.key == question.key)
 }
 
-async fn ask(inner: &Inner, job: &Job, asked: &[QuestionSpec]) {
+async fn ask(inner: &Arc<Inner>, job: &Job, asked: &[QuestionSpec]) {
     let named = |spec: &QuestionSpec| NewQuestion { id: inner.clock.new_question_id(), spec: spec.clone() };
     let event = Event::Asked { token: job.attempt, questions: asked.iter().map(named).collect() };
     match inner.record(job.id, event).await {
@@ -150,7 +151,7 @@ async fn ask(inner: &Inner, job: &Job, asked: &[QuestionSpec]) {
     }
 }
 
-async fn sleep_until(inner: &Inner, at: Timestamp) {
+async fn sleep_until(inner: &Arc<Inner>, at: Timestamp) {
     tokio::time::sleep(at.since(inner.clock.now())).await;
 }
 

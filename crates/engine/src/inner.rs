@@ -21,6 +21,7 @@ use crate::peers::Peers;
 use crate::process::{Progress, ShimControl, Spawner};
 use crate::seen::Seen;
 use crate::settings::Settings;
+use crate::whole::whole;
 
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
@@ -154,13 +155,17 @@ impl Inner {
         }
     }
 
-    /// Records an event and does what follows from it.
-    pub(crate) async fn record(&self, job: JobId, event: Event) -> Result<Change, StoreError> {
-        let (result, _) = self.store.record(job, event, None, self.clock.now()).await;
-        if let Ok(change) = &result {
-            self.committed(change);
-        }
-        result
+    /// Records an event and does what follows from it, even if whoever asked goes away meanwhile.
+    pub(crate) async fn record(self: &Arc<Self>, job: JobId, event: Event) -> Result<Change, StoreError> {
+        let inner = Arc::clone(self);
+        let recording = async move {
+            let (result, _) = inner.store.record(job, event, None, inner.clock.now()).await;
+            if let Ok(change) = &result {
+                inner.committed(change);
+            }
+            result
+        };
+        whole(&self.tasks, recording).await
     }
 
     /// Records the end of an attempt whose slot may be taken over by the next job.

@@ -26,6 +26,7 @@ mod rescue;
 mod seen;
 pub mod settings;
 pub mod shim;
+mod whole;
 
 pub use clock::Clock;
 pub use engine::Engine;

@@ -15,6 +15,8 @@ use crate::inner::Inner;
 const EVENTS_MAX: usize = 500;
 /// Who is further behind than so many events does not read them: everybody looks for himself instead.
 const BEHIND_MAX: u64 = 10_000;
+/// Longest time that ready jobs wait of which nobody was told.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Pause after the store failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 
@@ -39,6 +41,7 @@ impl Others {
         tokio::select! {
             () = inner.closing.cancelled() => {}
             () = self.follow(&inner) => {}
+            () = look_now_and_then(&inner) => {}
         }
     }
 
@@ -67,6 +70,16 @@ impl Others {
                 look_anew(inner).await?;
             }
         }
+    }
+}
+
+/// Has this node look for ready jobs and for dependents to tell: what another node held while this one looked, and let go
+/// of or died with, no event tells of.
+async fn look_now_and_then(inner: &Inner) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
+        inner.ready.notify_one();
+        inner.settle.notify_one();
     }
 }
 

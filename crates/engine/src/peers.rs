@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_domain::fault::Fault;
+use longshore_domain::node::NewNode;
 use longshore_domain::{AttemptNumber, JobId, NodeId};
 
 use crate::process::Progress;
@@ -29,11 +30,11 @@ pub trait Peers: Send + Sync + 'static {
     /// `node_unreachable` if it does not answer; its own otherwise.
     async fn hand_on(&self, node: NodeId, said: &Said) -> Result<(), Fault>;
 
-    /// Asks `node` what became of an attempt whose lease has run out. Cancel safe.
+    /// Asks `node` what became of an attempt whose lease has run out. Needs nothing but that node. Cancel safe.
     ///
     /// # Errors
     /// `node_unreachable` if it does not answer, so that nobody knows; its own otherwise.
-    async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault>;
+    async fn account(&self, node: &NewNode, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault>;
 }
 
 /// Which output of an attempt to read.

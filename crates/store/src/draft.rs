@@ -1,7 +1,7 @@
 //! Jobs on their way into a store and out of it.
 
 use longshore_domain::job::{Job, RetryPolicy};
-use longshore_domain::store::{ClaimedJob, NewJob};
+use longshore_domain::store::{ClaimedJob, NewJob, StoreError};
 
 /// A new job with all that can be made of it before a writer has it.
 pub(crate) struct Draft {
@@ -53,4 +53,14 @@ pub(crate) fn unpack(taken: Vec<Taken>) -> Vec<ClaimedJob> {
         }
     });
     unpacked.collect()
+}
+/// What a key names, if it was submitted with the same body.
+///
+/// # Errors
+/// [`StoreError::KeyConflict`].
+pub(crate) fn same_body(found: Option<(Job, bool)>) -> Result<Option<Job>, StoreError> {
+    match found {
+        Some((job, false)) => Err(StoreError::KeyConflict { job: job.id }),
+        found => Ok(found.map(|(job, _)| job)),
+    }
 }

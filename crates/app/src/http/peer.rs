@@ -22,7 +22,7 @@ use super::{App, fault};
 const SAID_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
 
 /// What the paths begin with.
-pub(super) const PATH: &str = "/api/v1/peers";
+pub(super) const PATH: &str = "/api/v1/peers/";
 
 /// The paths, each behind the check of who asks.
 pub(super) fn routes(app: &App) -> Router {

@@ -49,16 +49,28 @@ impl Lines {
         wait: Duration,
     ) -> Result<Response<Bytes>, Fault> {
         let record = self.store.nodes(self.clock.now()).await?.into_iter().find(|record| record.node.id == node);
-        let Some(NodeRecord { node: record, .. }) = record else {
-            return Err(unreachable(&node.to_string(), "it is not there any more"));
-        };
+        match record {
+            Some(NodeRecord { node, .. }) => self.send_to(&node, method, path, body, wait).await,
+            None => Err(unreachable(&node.to_string(), "it is not there any more")),
+        }
+    }
+
+    /// The same to a node that was looked up.
+    async fn send_to(
+        &self,
+        record: &NewNode,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        wait: Duration,
+    ) -> Result<Response<Bytes>, Fault> {
         let Some(address) = &record.address else {
             return Err(unreachable(&record.name, "it tells no address: set `node.address` there"));
         };
         let failed = |why: &dyn std::fmt::Display| unreachable(&record.name, &format!("{address}: {why}"));
         let address: Uri = address.parse().map_err(|error| failed(&error))?;
         let host = address.authority().map_or("", |authority| authority.as_str());
-        let token = self.key.sign(node, method, path, self.clock.now());
+        let token = self.key.sign(record.id, method, path, self.clock.now());
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -70,7 +82,7 @@ impl Lines {
         let answer = asked.map_err(|_| failed(&"no answer in time"))?.map_err(|error| failed(&error))?;
         match answer.status().is_success() {
             true => Ok(answer),
-            false => Err(fault(&record, &answer)),
+            false => Err(fault(record, &answer)),
         }
     }
 }
@@ -98,9 +110,9 @@ impl Peers for Lines {
         self.send(node, "POST", &path, body.into_bytes(), Duration::ZERO).await.map(drop)
     }
 
-    async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {
+    async fn account(&self, node: &NewNode, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {
         let path = format!("/api/v1/peers/jobs/{job}/attempts/{attempt}/account");
-        let answer = self.ask(node, "POST", &path, Duration::ZERO).await?;
+        let answer = self.send_to(node, "POST", &path, Bytes::new(), Duration::ZERO).await?;
         let body: AccountBody = serde_json::from_slice(answer.body()).map_err(|_| misunderstood())?;
         Ok(if body.lives { Account::Lives } else { Account::Over })
     }

@@ -30,6 +30,7 @@ pub(super) fn engine(
     listen: SocketAddr,
     artifacts: Keeping,
 ) -> Result<Settings, Fault> {
+    let shim_scope = machine::is_systemd_service();
     let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
     Ok(Settings {
         node: node(home, config, clock, listen)?,
@@ -38,8 +39,10 @@ pub(super) fn engine(
         archive_dir: home.file("archive"),
         shim_program: program,
         shim_args: vec![crate::SHIM.into()],
-        shim_scope: machine::is_systemd_service(),
+        shim_scope,
         cgroup: match &config.cgroup {
+            // A command in this service's own cgroup would be stopped with the service.
+            Cgroup::Auto if shim_scope => None,
             Cgroup::Auto => machine::delegated_cgroup(),
             Cgroup::Off => None,
             Cgroup::At(folder) => Some(folder.clone()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_domain::EventSeq;
-use longshore_domain::fault::Fault;
+use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::job::EventRecord;
 use tokio::time::Instant;
 
@@ -18,7 +18,8 @@ impl Engine {
     /// if there are none. The second part of the answer is where to go on. Cancel safe.
     ///
     /// # Errors
-    /// `job_not_found`; `forbidden` if the caller may not see everybody's jobs and named none.
+    /// `job_not_found`; `forbidden` if the caller may not see everybody's jobs and named none; `stale_cursor` for a
+    /// position that the history has not come to, as after the store was put back from a copy.
     pub async fn events(
         &self,
         caller: &Caller,
@@ -30,7 +31,7 @@ impl Engine {
             Some(name) => Some(self.find(&caller.principal, name).await?.id),
             None if caller.principal.sees_all() => None,
             None => {
-                return Err(Fault::new(longshore_domain::FaultCode::Forbidden, "this token sees its own jobs only")
+                return Err(Fault::new(FaultCode::Forbidden, "this token sees its own jobs only")
                     .next("name the job whose events you want"));
             }
         };
@@ -43,9 +44,20 @@ impl Engine {
                 let next = last.seq;
                 return Ok((events, next));
             }
+            self.check_position(after).await?;
             if !self.inner.came(commits.changed(), deadline).await {
                 return Ok((events, after));
             }
+        }
+    }
+
+    async fn check_position(&self, after: EventSeq) -> Result<(), Fault> {
+        let newest = self.newest_event().await?;
+        match after <= newest {
+            true => Ok(()),
+            false => Err(Fault::new(FaultCode::StaleCursor, format!("the history has not come to position {after}"))
+                .why(format!("it ends at {newest}: the store was replaced, or put back from a copy"))
+                .next("follow from now on: ask without a position")),
         }
     }
 

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::engine::Caller;
+use crate::whole::whole;
 use crate::{Engine, dispatch, environment, inner};
 
 /// A command as a caller hands it over.
@@ -88,9 +89,16 @@ impl Engine {
         }
         check_texts(request.name.as_deref(), request.key.as_deref(), &request.retry)?;
         let key = request.key.clone().map(|key| IdempotencyKey { key, digest: digest(&request) });
-        let after = self.resolve_after(caller, &request.after).await?;
-        let job = self.new_job(caller, request, after, key).await?;
-        self.accept(job).await
+        match self.new_job(caller, request, key.clone()).await {
+            Ok(job) => self.accept(job).await,
+            Err(fault) => self.accepted_before(caller, key).await.ok_or(fault),
+        }
+    }
+
+    /// The job of an earlier submit of the same: what it needs may be gone since, even by its own doing.
+    async fn accepted_before(&self, caller: &Caller, key: Option<IdempotencyKey>) -> Option<Accepted> {
+        let found = self.inner.store.job_by_key(&caller.principal, &key?).await;
+        found.ok().flatten().map(|job| Accepted { job, existing: true })
     }
 
     /// Stores a new job, and starts it if there is room.
@@ -101,6 +109,15 @@ impl Engine {
         }
         // Only a key can be in conflict with an earlier job.
         let asked = job.key.is_some().then(|| job.spec.clone());
+        let engine = self.clone();
+        let accepted = whole(&self.inner.tasks, async move { engine.store_and_begin(job).await }).await;
+        match accepted {
+            Ok(accepted) => Ok(accepted),
+            Err(error) => Err(self.explain(error, asked).await),
+        }
+    }
+
+    async fn store_and_begin(&self, job: NewJob) -> Result<Accepted, StoreError> {
         let slot = self.inner.try_slot();
         let claim = slot.as_ref().map(|_| self.inner.claim(1));
         match self.inner.store.submit(job, claim, self.inner.clock.now()).await {
@@ -116,7 +133,7 @@ impl Engine {
             }
             Err(error) => {
                 slot.into_iter().for_each(|slot| self.inner.give_back(slot));
-                Err(self.explain(error, asked).await)
+                Err(error)
             }
         }
     }
@@ -153,13 +170,8 @@ impl Engine {
         Ok(ids)
     }
 
-    async fn new_job(
-        &self,
-        caller: &Caller,
-        request: Submit,
-        after: Vec<JobId>,
-        key: Option<IdempotencyKey>,
-    ) -> Result<NewJob, Fault> {
+    async fn new_job(&self, caller: &Caller, request: Submit, key: Option<IdempotencyKey>) -> Result<NewJob, Fault> {
+        let after = self.resolve_after(caller, &request.after).await?;
         let inherited = environment::inherited(request.inherited, &self.inner.settings.env_allow);
         let spec = CommandSpec {
             argv: request.command,

@@ -231,6 +231,10 @@ impl Server {
         // On the heap at once: moving it from future to future would take longer than many a call.
         let work = isolated(work(call).instrument(span).boxed());
         Begun::Pending(Box::pin(async move {
+            // It may have waited for its turn until then.
+            if guard.is_given_up() {
+                return None;
+            }
             tokio::select! {
                 // Most work is done at once, and then nothing else needs to be looked at.
                 biased;

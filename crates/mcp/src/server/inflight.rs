@@ -48,6 +48,11 @@ pub(crate) struct InflightGuard {
 }
 
 impl InflightGuard {
+    /// Whether the client has given the request up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.is_cancelled()
+    }
+
     /// Returns once the client has given the request up.
     pub(crate) async fn given_up(&self) {
         self.given_up.cancelled().await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use longshore_domain::access::{Conversation, Principal};
 use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber};
-use longshore_domain::job::{CommandSpec, EventKind, JobSpec, JobState, RetryPolicy};
+use longshore_domain::job::{CommandSpec, EventKind, Job, JobSpec, JobState, RetryPolicy};
 use longshore_domain::store::{IdempotencyKey, JobFilter, NewJob, StoreError};
 
 use super::scene::{BEGIN, MANY, Place, Scene, cancel, command, queue, spec};
@@ -80,6 +80,11 @@ pub async fn what_does_not_exist_is_absent(place: &dyn Place) {
     assert!(unknown(store.pin(id, true).await.expect_err("unknown")));
 }
 
+async fn named(scene: &Scene, text: &str, digest: u8) -> Result<Option<Job>, StoreError> {
+    let key = key(text, digest).expect("a key");
+    scene.store.job_by_key(&scene.job().principal, &key).await
+}
+
 pub async fn the_same_key_gives_the_same_job(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let first = scene.accept(NewJob { key: key("once", 1), ..scene.job() }).await;
@@ -87,7 +92,9 @@ pub async fn the_same_key_gives_the_same_job(place: &dyn Place) {
     assert_eq!((again.existing, &again.job), (true, &first));
     let cancelled = scene.happen(first.id, cancel()).await;
     let again = scene.submit(NewJob { key: key("once", 1), ..scene.job() }).await.expect("found");
-    assert_eq!((again.existing, again.job), (true, cancelled));
+    assert_eq!((again.existing, &again.job), (true, &cancelled));
+    assert_eq!(named(&scene, "once", 1).await.expect("read"), Some(cancelled));
+    assert_eq!(named(&scene, "never", 1).await.expect("read"), None);
     assert_eq!(scene.store.jobs(JobFilter::default(), MANY).await.expect("read").len(), 1);
     assert_eq!(scene.history(first.id).await.len(), 2);
 }
@@ -96,6 +103,8 @@ pub async fn the_same_key_for_something_else_is_a_conflict(place: &dyn Place) {
     let scene = Scene::new(place).await;
     let first = scene.accept(NewJob { key: key("once", 1), ..scene.job() }).await;
     let error = scene.submit(NewJob { key: key("once", 2), ..scene.job() }).await.expect_err("another digest");
+    assert!(matches!(error, StoreError::KeyConflict { job } if job == first.id));
+    let error = named(&scene, "once", 2).await.expect_err("another digest");
     assert!(matches!(error, StoreError::KeyConflict { job } if job == first.id));
     let with_room = scene.store.submit(NewJob { key: key("once", 2), ..scene.job() }, Some(scene.room(1)), scene.now());
     with_room.await.expect_err("another digest");

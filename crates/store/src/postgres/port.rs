@@ -5,19 +5,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
+use longshore_domain::access::Principal;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::position::Position;
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, OldJobs,
-    QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, IdempotencyKey, JobFilter, NewDocument, NewJob, Notice,
+    OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
 use super::batch::{Answer, Ask, Done, Request};
 use super::{Doors, PostgresStore, announced, documents, list, nodes, queries, questions, record, retention};
-use crate::draft::{Draft, unpack};
+use crate::draft::{Draft, same_body, unpack};
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -129,6 +130,15 @@ impl Store for PostgresStore {
 
     async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError> {
         self.doors()?.pool.read("read a job", |session| queries::job_by_number(session, number).boxed()).await
+    }
+
+    async fn job_by_key(&self, principal: &Principal, key: &IdempotencyKey) -> Result<Option<Job>, StoreError> {
+        let pool = self.doors()?.pool;
+        let keyed = pool.read("read a key", |session| {
+            let (principal, key) = (principal.clone(), key.clone());
+            async move { queries::keyed(session, &principal, &key).await }.boxed()
+        });
+        same_body(keyed.await?)
     }
 
     async fn spec(&self, id: JobId) -> Result<Option<JobSpec>, StoreError> {

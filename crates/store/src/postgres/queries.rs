@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use longshore_domain::access::Principal;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
 use longshore_domain::position::Position;
-use longshore_domain::store::{Counts, OldJobs, Queue, StoreFacts};
+use longshore_domain::store::{Counts, IdempotencyKey, OldJobs, Queue, StoreFacts};
 
 use super::clock::present_or;
 use super::errors::Attempted;
@@ -39,6 +40,19 @@ pub(super) async fn job_by_number(session: &Session, number: JobNumber) -> Attem
     let Ok(number) = i64::try_from(number.0) else { return Ok(None) };
     let sql = format!("{} WHERE j.number = $1", select_jobs());
     session.query(&sql, &[&number]).await?.first().map(rows::job).transpose()
+}
+
+/// The job that a key names, and whether it was submitted with the same body.
+pub(super) async fn keyed(
+    session: &Session,
+    principal: &Principal,
+    key: &IdempotencyKey,
+) -> Attempted<Option<(Job, bool)>> {
+    let sql = "SELECT job, digest FROM key WHERE principal_class = $1 AND principal_name = $2 AND key = $3";
+    let named = session.query(sql, &[&columns::class_name(principal.class), &principal.name, &key.key]).await?;
+    let Some(row) = named.first() else { return Ok(None) };
+    let (number, same) = (rows::number(row, 0)?, row.try_get::<_, &[u8]>(1)? == key.digest);
+    Ok(job_by_number(session, number).await?.map(|job| (job, same)))
 }
 
 pub(super) async fn spec(session: &Session, id: JobId) -> Attempted<Option<JobSpec>> {

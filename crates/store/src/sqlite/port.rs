@@ -4,20 +4,21 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use longshore_domain::access::Principal;
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::position::Position;
 use longshore_domain::store::{
-    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, NewDocument, NewJob, Notice, OldJobs,
-    QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, IdempotencyKey, JobFilter, NewDocument, NewJob, Notice,
+    OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
 use super::claim::claim;
 use super::submit::submit;
 use super::{SqliteStore, announced, desk, documents, list, migrations, nodes, queries, questions, record, retention};
-use crate::draft::{Draft, unpack};
+use crate::draft::{Draft, same_body, unpack};
 
 /// What [`Store::changed`] gives.
 const ONLY_MARK: u64 = 1;
@@ -124,6 +125,11 @@ impl Store for SqliteStore {
 
     async fn job_by_number(&self, number: JobNumber) -> Result<Option<Job>, StoreError> {
         self.doors()?.readers.row("read a job", |connection| desk::read_by_number(connection, number)).await
+    }
+
+    async fn job_by_key(&self, principal: &Principal, key: &IdempotencyKey) -> Result<Option<Job>, StoreError> {
+        let look_up = |connection: &rusqlite::Connection| queries::keyed(connection, principal, key);
+        same_body(self.doors()?.readers.row("read a key", look_up).await?)
     }
 
     async fn spec(&self, id: JobId) -> Result<Option<JobSpec>, StoreError> {

@@ -1,12 +1,14 @@
 //! Reads of single rows and of the whole.
 
+use longshore_domain::access::Principal;
 use longshore_domain::id::{EventSeq, JobId, JobNumber};
 use longshore_domain::job::{EventRecord, Job, JobSpec, StateName};
 use longshore_domain::position::Position;
-use longshore_domain::store::{Counts, OldJobs, Queue};
+use longshore_domain::store::{Counts, IdempotencyKey, OldJobs, Queue};
 use longshore_domain::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::desk::read_by_number;
 use super::record::{UNTIL, expired_sql, live_sql};
 use super::rows::{self, EVENT_COLUMNS, JOB_COLUMNS};
 use crate::columns;
@@ -45,6 +47,21 @@ pub(crate) fn ended_sql(expired: bool) -> String {
         "SELECT {JOB_COLUMNS} FROM job WHERE finished_at IS NOT NULL AND pinned = 0 AND output_expired = {expired} \
          AND finished_at < ?1 AND (finished_at, number) > (?3, ?4) ORDER BY finished_at, number LIMIT ?2"
     )
+}
+
+/// The job that a key names, and whether it was submitted with the same body.
+pub(super) fn keyed(
+    connection: &Connection,
+    principal: &Principal,
+    key: &IdempotencyKey,
+) -> rusqlite::Result<Option<(Job, bool)>> {
+    let sql = "SELECT job, digest FROM key WHERE principal_class = ?1 AND principal_name = ?2 AND key = ?3";
+    let of_key = params![columns::class_name(principal.class), principal.name, key.key];
+    let named = |row: &Row<'_>| Ok((rows::number(row, 0)?, row.get_ref(1)?.as_blob()? == key.digest));
+    let Some((number, same)) = connection.prepare_cached(sql)?.query_row(of_key, named).optional()? else {
+        return Ok(None);
+    };
+    Ok(read_by_number(connection, number)?.map(|job| (job, same)))
 }
 
 pub(super) fn spec(connection: &Connection, id: JobId) -> rusqlite::Result<Option<JobSpec>> {

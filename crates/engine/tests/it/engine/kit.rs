@@ -181,7 +181,7 @@ async fn open(folder: &std::path::Path, shared: Option<&Shared>, settings: &Sett
     let store = Arc::new(PostgresStore::open(PostgresOptions::new(&shared.database)).await.unwrap());
     let peers = Arc::new(shared.peers.clone());
     let engine = Engine::open_among(peers, store, Clock::system(), settings.clone()).await.unwrap();
-    shared.peers.0.lock().unwrap().insert(settings.node.id, engine.clone());
+    shared.peers.0.lock().unwrap().insert(settings.node.id, Some(engine.clone()));
     engine
 }
 
@@ -198,9 +198,9 @@ impl Shared {
     }
 }
 
-/// Nodes that reach one another without a network.
+/// Nodes that reach one another without a network: the engine of each, and nothing for one that knows no answer.
 #[derive(Clone, Default)]
-pub(super) struct Neighbours(Arc<Mutex<HashMap<NodeId, Engine>>>);
+pub(super) struct Neighbours(Arc<Mutex<HashMap<NodeId, Option<Engine>>>>);
 
 impl Neighbours {
     /// Has a node answer nobody any more.
@@ -208,9 +208,15 @@ impl Neighbours {
         self.0.lock().unwrap().remove(&kit.settings.node.id);
     }
 
+    /// Has a node answer whatever it is asked by a fault of its own.
+    pub(super) fn puzzle(&self, kit: &Kit) {
+        self.0.lock().unwrap().insert(kit.settings.node.id, None);
+    }
+
     fn find(&self, node: NodeId) -> Result<Engine, Fault> {
         let found = self.0.lock().unwrap().get(&node).cloned();
-        found.ok_or_else(|| Fault::new(FaultCode::NodeUnreachable, "nobody is at home"))
+        let found = found.ok_or_else(|| Fault::new(FaultCode::NodeUnreachable, "nobody is at home"))?;
+        found.ok_or_else(|| Fault::new(FaultCode::Internal, "a puzzle"))
     }
 }
 
@@ -228,8 +234,8 @@ impl Peers for Neighbours {
         self.find(node).map(drop)
     }
 
-    async fn account(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {
-        Ok(self.find(node)?.account(job, attempt))
+    async fn account(&self, node: &NewNode, job: JobId, attempt: AttemptNumber) -> Result<Account, Fault> {
+        Ok(self.find(node.id)?.account(job, attempt))
     }
 }
 

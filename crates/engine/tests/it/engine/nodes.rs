@@ -275,6 +275,23 @@ async fn a_node_that_is_cut_off_from_the_store_alone_keeps_its_attempts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_answers_but_cannot_say_is_waited_for_one_more_lease() {
+    let (dying, other) = rescued().await;
+    let job = dying.submit(shell("echo begun; exec sleep 1000")).await;
+    dying.speaks(&job).await;
+    let peers = &dying.shared.as_ref().unwrap().peers;
+    peers.puzzle(&dying);
+    dying.engine.store().close().await;
+    let before = other.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    let until = before.state.lease().unwrap().until;
+    let outcome = other.ended(&job).await.outcome().unwrap().clone();
+    assert_eq!(outcome.reason, Some(FailReason::Lost));
+    assert!(outcome.message.as_ref().unwrap().contains("a puzzle"), "{outcome:?}");
+    let ended = other.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    assert!(ended.finished_at().unwrap() >= until.plus(LEASE), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_claim_that_its_node_never_heard_of_is_given_back() {
     let (unaware, other) = rescued().await;
     let shared = other.shared.clone().unwrap();

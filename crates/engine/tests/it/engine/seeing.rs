@@ -193,6 +193,8 @@ async fn the_history_tells_all_in_order_and_can_be_followed() {
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(kinds, ["submitted", "claimed", "started", "ended"]);
     assert!(events.is_sorted_by(|a, b| a.seq < b.seq) && events[0].seq > start);
+    let beyond = kit.engine.events(&owner(), None, EventSeq(next.0 + 1000), super::kit::LIMIT).await.unwrap_err();
+    assert_eq!(code(&beyond), FaultCode::StaleCursor);
     let engine = kit.engine.clone();
     let follower = tokio::spawn(async move { engine.events(&owner(), None, next, super::kit::LIMIT).await.unwrap() });
     let second = kit.submit(shell("true")).await;

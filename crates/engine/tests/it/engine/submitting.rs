@@ -98,6 +98,39 @@ async fn a_job_runs_after_those_it_waits_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_runs_though_its_submitter_leaves_in_the_middle() {
+    let kit = Kit::new().await;
+    for number in 0..20 {
+        let request = || Submit { key: Some(format!("intent {number}")), ..shell("true") };
+        // Begins, and goes away before the store has answered.
+        let left = tokio::time::timeout(Duration::ZERO, kit.engine.submit(&owner(), request())).await;
+        let again = kit.engine.submit(&owner(), request()).await.unwrap();
+        assert!(again.existing || left.is_err());
+        assert!(kit.ended(&again.job).await.outcome().unwrap().is_success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_submit_finds_its_job_though_what_it_needs_is_gone() {
+    let kit = Kit::new().await;
+    let cwd = kit.path("gone");
+    std::fs::create_dir(&cwd).unwrap();
+    let first = kit.submit(shell("true")).await;
+    kit.ended(&first).await;
+    let request = || {
+        let after = vec![first.id.to_string()];
+        Submit { key: Some("intent".into()), cwd: cwd.clone(), after, ..shell(format!("rmdir {cwd}")) }
+    };
+    let job = kit.submit(request()).await;
+    assert!(kit.ended(&job).await.outcome().unwrap().is_success());
+    kit.engine.remove(&owner(), &first.id.to_string()).await.unwrap();
+    let again = kit.engine.submit(&owner(), request()).await.unwrap();
+    assert_eq!((again.existing, again.job.id), (true, job.id));
+    let other = Submit { key: Some("intent".into()), cwd: cwd.clone(), ..shell("something else") };
+    assert!(kit.refused(other).await.message.contains("does not exist"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failure_blocks_all_that_wait_for_it() {
     let kit = Kit::new().await;
     let first = kit.submit(shell("exit 1")).await;
@@ -112,6 +145,8 @@ async fn a_failure_blocks_all_that_wait_for_it() {
     }
     let late = kit.submit(Submit { after: vec![first.id.to_string()], ..shell("true") }).await;
     assert_eq!(late.outcome().unwrap().reason, Some(FailReason::Blocked));
+    let fault = kit.engine.retry(&owner(), &second.id.to_string()).await.unwrap_err();
+    assert!(code(&fault) == FaultCode::StateConflict && fault.message.contains(&first.id.to_string()), "{fault:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,10 @@ pub async fn answer(server: &Server, grant: Grant, throttled: Option<Throttled>,
     // All but single messages are rare and kept apart, so that those take little memory.
     match method {
         Method::POST => exchange.receive(body, throttled).await,
+        _ if let Some(throttled) = throttled => {
+            let reply = Reply::failed(None, RpcError::rate_limited(throttled.0));
+            (Extension(throttled), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response()
+        }
         Method::GET => Box::pin(lasting::listen(exchange)).await,
         Method::DELETE => Box::pin(lasting::end(exchange)).await,
         _ => only("GET, POST, DELETE"),

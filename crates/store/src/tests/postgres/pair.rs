@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use longshore_domain::access::Principal;
 use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::position::Position;
 use longshore_domain::store::{
-    Ages, ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, JobFilter, Keep, NewDocument,
-    NewJob, Notice, OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Ages, ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, IdempotencyKey, JobFilter, Keep,
+    NewDocument, NewJob, Notice, OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -147,6 +148,10 @@ impl Store for Turns {
 
     async fn job_by_number(&self, number: JobNumber) -> Answer<Option<Job>> {
         self.node().job_by_number(number).await
+    }
+
+    async fn job_by_key(&self, principal: &Principal, key: &IdempotencyKey) -> Answer<Option<Job>> {
+        self.node().job_by_key(principal, key).await
     }
 
     async fn spec(&self, id: JobId) -> Answer<Option<JobSpec>> {
