@@ -45,6 +45,12 @@ impl Home {
         }
     }
 
+    /// The home at `root`, which is not the usual one.
+    #[cfg(test)]
+    pub(crate) fn at(root: &Path) -> Self {
+        Self { root: root.into(), is_default: false }
+    }
+
     /// Makes the folders that are missing; nobody else may enter them.
     ///
     /// # Errors

@@ -33,6 +33,8 @@ pub(crate) struct ConfigFile {
     pub(crate) retention: RetentionFile,
     pub(crate) limits: LimitsFile,
     pub(crate) oauth: OAuthFile,
+    /// The section `[call_budgets]`: what the names of clients begin with.
+    pub(crate) call_budgets: BTreeMap<String, Spanned<String>>,
     pub(crate) queues: BTreeMap<String, QueueFile>,
 }
 

@@ -33,6 +33,8 @@ pub(crate) use web::WebAddress;
 pub(crate) const DEFAULTS: &str = include_str!("defaults.toml");
 /// Shortest and longest lease, in seconds. The manual begins at five: below it a busy machine may lose leases.
 const LEASE_SECONDS: RangeInclusive<u64> = 1..=3_600;
+/// Shortest and longest time that a call may be held, in seconds.
+const CALL_SECONDS: RangeInclusive<u64> = 1..=600;
 /// Where the daemon of the usual home listens.
 const LISTEN_USUAL: &str = "127.0.0.1:7717";
 
@@ -49,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) durability: Durability,
     pub(crate) cgroup: Cgroup,
     pub(crate) call_budget: Duration,
+    /// What the names of clients begin with, and the budgets of these clients; the first that fits holds.
+    pub(crate) call_budgets: Vec<(String, Duration)>,
     pub(crate) store: StoreAt,
     pub(crate) artifacts: ArtifactsAt,
     pub(crate) node: Node,
@@ -125,7 +129,7 @@ impl Config {
             env_allow: given.list("env_allow", |file| &file.env_allow),
             durability: given.text("durability", |file| &file.durability, []).resolve(durability)?,
             cgroup: given.text("cgroup", |file| &file.cgroup, []).resolve(cgroup)?,
-            call_budget: given.length("call_budget", |file| &file.call_budget, 1..=600)?,
+            call_budget: given.length("call_budget", |file| &file.call_budget, CALL_SECONDS)?,
             store: store::store(&mut given)?,
             artifacts: artifacts::artifacts(&mut given, home)?,
             node: node::node(&mut given)?,
@@ -133,6 +137,7 @@ impl Config {
             retention: retention(&mut given)?,
             limits: access::limits(&mut given)?,
             oauth: access::oauth(&mut given)?,
+            call_budgets: given.call_budgets(CALL_SECONDS)?,
             queues: given.queues()?,
             shown: given.into_shown(),
         };
@@ -231,5 +236,49 @@ mod tests {
         let mut given = Resolver::new(defaults, Some(file));
         let fault = given.length("lease", |file| &file.lease, 5..=3_600).unwrap_err();
         assert!(fault.message.contains("config.toml line 3"), "{fault:?}");
+    }
+
+    #[test]
+    fn budgets_of_clients_are_read_the_most_exact_name_first() {
+        let mut given = with("[call_budgets]\ncodex = \"90s\"\n\"Codex-MCP-Client\" = \"5m\"\n");
+        let budgets = [("Codex-MCP-Client", 300), ("codex", 90)];
+        let budgets = budgets.map(|(name, seconds)| (name.to_owned(), Duration::from_secs(seconds)));
+        assert_eq!(given.call_budgets(CALL_SECONDS).unwrap(), budgets);
+        let shown = given.into_shown().into_iter().map(|shown| (shown.key, shown.value, shown.origin));
+        let shown = shown.map(|(key, value, origin)| format!("{key} = {value} # {origin}")).collect::<Vec<_>>();
+        assert_eq!(
+            shown,
+            [
+                "call_budgets.\"Codex-MCP-Client\" = 5m # config.toml line 3",
+                "call_budgets.\"codex\" = 90s # config.toml line 2"
+            ]
+        );
+        let defaults = Source::parse("defaults", DEFAULTS.into()).unwrap();
+        assert_eq!(Resolver::new(defaults, None).call_budgets(CALL_SECONDS).unwrap(), []);
+    }
+
+    #[test]
+    fn budgets_of_clients_are_refused_with_their_line() {
+        let long = format!("\n{} = \"5s\"", "x".repeat(101));
+        for (lines, line, why) in [
+            ("codex = \"900ms\"", 2, "must be 1s to 10m"),
+            ("\ngoose = \"11m\"", 3, "must be 1s to 10m"),
+            ("goose = \"soon\"", 2, "soon"),
+            ("\" \" = \"5s\"", 2, "expected what the name of a client begins with"),
+            (&long, 3, "at most 100 characters"),
+            ("Goose = \"5s\"\ngoose = \"6s\"", 3, "`Goose`"),
+        ] {
+            let fault = with(&format!("[call_budgets]\n{lines}\n")).call_budgets(CALL_SECONDS).unwrap_err();
+            assert!(fault.message.starts_with("`call_budgets.\""), "{fault:?}");
+            assert!(fault.message.contains(&format!("(config.toml line {line})")), "{fault:?}");
+            assert!(fault.why.as_deref().unwrap_or_default().contains(why), "{fault:?}");
+        }
+        let number = Source::parse("config.toml", "[call_budgets]\ncodex = 90\n".into()).unwrap_err();
+        assert!(number.message.contains("line 2"), "{number:?}");
+    }
+
+    fn with(file: &str) -> Resolver {
+        let defaults = Source::parse("defaults", DEFAULTS.into()).unwrap();
+        Resolver::new(defaults, Some(Source::parse("config.toml", file.into()).unwrap()))
     }
 }

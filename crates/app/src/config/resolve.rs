@@ -1,5 +1,6 @@
 //! Which source wins for each setting, and whether its value can be used.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -41,6 +42,9 @@ impl Given {
         parse(&self.raw).map_err(|problem| invalid(self.key, &self.origin, problem))
     }
 }
+
+/// Longest name of a client that a budget may be given for, in characters; of what clients say no more is kept.
+const CLIENT_CHARS_MAX: usize = 100;
 
 type Field<T> = fn(&ConfigFile) -> &Option<Spanned<T>>;
 
@@ -135,14 +139,28 @@ impl Resolver {
         field: Field<String>,
         range: RangeInclusive<u64>,
     ) -> Result<Duration, Fault> {
-        self.text(key, field, []).resolve(|text| {
-            let length = units::length(text)?;
-            let shown = |seconds: &u64| units::show_length(Duration::from_secs(*seconds));
-            match range.contains(&length.as_secs()) {
-                true => Ok(length),
-                false => Err(format!("must be {} to {}", shown(range.start()), shown(range.end()))),
-            }
-        })
+        self.text(key, field, []).resolve(|text| length_within(text, &range))
+    }
+
+    /// What the names of clients begin with, and how long a call of these clients may be held, in whole seconds within
+    /// `range`. Longer names come first, so that the one that says most is the first that fits.
+    ///
+    /// # Errors
+    /// `config_invalid`, also for a name that no client can have or that stands there twice.
+    pub(crate) fn call_budgets(&mut self, range: RangeInclusive<u64>) -> Result<Vec<(String, Duration)>, Fault> {
+        let Some(file) = self.file.clone() else { return Ok(vec![]) };
+        let mut budgets: Vec<(String, Duration)> = vec![];
+        for (name, written) in &file.settings.call_budgets {
+            let origin = origin(&file, written);
+            let key = format!("call_budgets.{name:?}");
+            let raw = written.get_ref();
+            let budget = client_name(name, &budgets).and_then(|()| length_within(raw, &range));
+            let budget = budget.map_err(|problem| invalid(&key, &origin, problem))?;
+            self.note(&key, raw.clone(), origin);
+            budgets.push((name.clone(), budget));
+        }
+        budgets.sort_by_key(|(name, _)| Reverse(name.len()));
+        Ok(budgets)
     }
 
     /// The limits of queues.
@@ -188,6 +206,29 @@ impl Resolver {
 
     fn note(&mut self, key: &str, value: String, origin: String) {
         self.shown.push(Shown { key: key.into(), value, origin });
+    }
+}
+
+/// Reads a length of time whose whole seconds lie within `range`.
+fn length_within(text: &str, range: &RangeInclusive<u64>) -> Result<Duration, String> {
+    let length = units::length(text)?;
+    let shown = |seconds: &u64| units::show_length(Duration::from_secs(*seconds));
+    match range.contains(&length.as_secs()) {
+        true => Ok(length),
+        false => Err(format!("must be {} to {}", shown(range.start()), shown(range.end()))),
+    }
+}
+
+/// Whether names of clients may begin so, and none of `others` says the same.
+fn client_name(name: &str, others: &[(String, Duration)]) -> Result<(), String> {
+    if name.trim().is_empty() || name.chars().count() > CLIENT_CHARS_MAX {
+        return Err(format!(
+            "expected what the name of a client begins with, of at most {CLIENT_CHARS_MAX} characters"
+        ));
+    }
+    match others.iter().find(|(other, _)| other.to_lowercase() == name.to_lowercase()) {
+        Some((other, _)) => Err(format!("`{other}` stands for the same clients: the case of letters does not matter")),
+        None => Ok(()),
     }
 }
 

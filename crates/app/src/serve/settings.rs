@@ -83,6 +83,30 @@ fn node(home: &Home, config: &Config, clock: &Clock, listen: SocketAddr) -> Resu
 
 /// What speaks MCP for the engine, on every door; `key` signs what clients carry for us between requests.
 pub(super) fn mcp(config: &Config, engine: &Engine, key: [u8; 32]) -> Server {
-    let usual = ServerSettings::new(env!("CARGO_PKG_VERSION"), key);
-    Server::new(engine.clone(), ServerSettings { call_budget: config.call_budget, ..usual })
+    Server::new(engine.clone(), server(config, key))
+}
+
+fn server(config: &Config, key: [u8; 32]) -> ServerSettings {
+    ServerSettings {
+        call_budget: config.call_budget,
+        client_budgets: config.call_budgets.clone(),
+        ..ServerSettings::new(env!("CARGO_PKG_VERSION"), key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn the_server_is_told_the_budgets_of_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        let text = "call_budget = \"30s\"\n[call_budgets]\n\"claude-code\" = \"90s\"\n";
+        std::fs::write(Config::path(&home), text).unwrap();
+        let settings = server(&Config::load(&home, &Flags::default()).unwrap(), [0; 32]);
+        assert_eq!(settings.call_budget, Duration::from_secs(30));
+        assert_eq!(settings.client_budgets, [("claude-code".to_owned(), Duration::from_secs(90))]);
+    }
 }

@@ -194,10 +194,15 @@ fn wait_any_returns_with_the_first() {
 fn settings_are_shown_with_their_source() {
     let home = Home::new();
     std::fs::create_dir_all(home.path("")).unwrap();
-    std::fs::write(home.path("config.toml"), "\ncapacity = 7\n[queues.gpu]\nconcurrency = 1\n").unwrap();
+    std::fs::write(
+        home.path("config.toml"),
+        "\ncapacity = 7\n[queues.gpu]\nconcurrency = 1\n[call_budgets]\ncodex = \"90s\"\n",
+    )
+    .unwrap();
     let shown = home.run(&["config", "show", "--origin"]).ok().text();
     assert!(shown.contains("config.toml line 2") && shown.contains("queues.gpu.concurrency = 1"), "{shown}");
     assert!(shown.contains("lease = 30s  # default"), "{shown}");
+    assert!(shown.contains("call_budgets.\"codex\" = 90s  # ") && shown.contains("config.toml line 6"), "{shown}");
     let mut command = home.command(&["config", "show", "--origin", "--json"]);
     let shown = ran(command.env("LONGSHORE_LISTEN", "127.0.0.1:1").output().unwrap()).ok().text();
     assert!(shown.contains(r#""value":"127.0.0.1:1","origin":"environment variable LONGSHORE_LISTEN""#), "{shown}");
@@ -208,6 +213,7 @@ fn settings_are_shown_with_their_source() {
         ("capacity = \"x\"\n", "line 1"),
         ("\nlease = \"900ms\"\n", "line 2"),
         ("listen = \"0.0.0.0:1\"\n", "listen_public"),
+        ("[call_budgets]\ncodex = \"1h\"\n", "line 2"),
     ] {
         std::fs::write(home.path("config.toml"), text).unwrap();
         let refused = home.run(&["run", "--", "true"]);

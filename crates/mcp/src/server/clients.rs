@@ -68,8 +68,10 @@ mod tests {
             ("", "", 45),
             ("my-editor", "1", 10),
             ("My-Editor-Pro", "9", 10),
+            ("goose", "1.9.0", 5),
         ];
-        let overrides = [("my-editor".to_owned(), Duration::from_secs(10))];
+        let overrides = [("my-editor", 10), ("Goose", 5)];
+        let overrides = overrides.map(|(name, seconds)| (name.to_owned(), Duration::from_secs(seconds)));
         for (name, version, seconds) in table {
             let client = ClientInfo { name: name.into(), version: version.into() };
             let found = budget(&client, &overrides, Duration::from_secs(45));
