@@ -25,6 +25,7 @@ pub fn check(data: &[u8]) {
     let input = world().told(data);
     for line in lines(&input) {
         understood(line);
+        skimmed(line);
         read_arguments(line);
     }
     world().runtime.block_on(conversed(&input));
@@ -52,6 +53,22 @@ fn understood(line: &[u8]) {
         Parsed::Malformed { id, code } => {
             assert!(id.is_none_or(|id| is_id(&id)));
             assert!(code == -32600 || (code == -32700 && !is_json), "{code}");
+        }
+    }
+}
+
+/// The id of a request is found in passing, too, and none in what is another message.
+fn skimmed(line: &[u8]) {
+    let found = fuzz::skimmed(line, 1);
+    assert_eq!(found, fuzz::skimmed(line, 7));
+    match fuzz::parse(line) {
+        // Only objects are looked into.
+        Parsed::Request { .. } if !line.trim_ascii_start().starts_with(b"{") => assert_eq!(found, None),
+        Parsed::Request { id, .. } => assert_eq!(found, Some(id)),
+        Parsed::Notification | Parsed::Response => assert_eq!(found, None),
+        Parsed::Malformed { id, .. } => {
+            assert!(found.as_deref().is_none_or(|found| is_id(found) && found.len() <= 1024));
+            assert!(found.is_none() || id.is_none() || found == id);
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 pub use crate::server::http::fuzz as http;
 use crate::server::request_state::{Bound, Purpose};
-use crate::wire::{Arguments, Hello, Message, Meta, RequestId, batch};
+use crate::wire::{Arguments, Hello, Message, Meta, RequestId, batch, skimmed_by};
 
 /// A message as it was understood.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +50,11 @@ pub fn parse(bytes: &[u8]) -> Parsed {
             code: malformed.error.code.number(),
         },
     }
+}
+
+/// The id that is found in a message when it is read in pieces of that length, as one that is too long is.
+pub fn skimmed(bytes: &[u8], piece: usize) -> Option<String> {
+    skimmed_by(bytes.chunks(piece.max(1))).map(|id| id.as_json().to_owned())
 }
 
 /// Whether a bridge says hello by that line.

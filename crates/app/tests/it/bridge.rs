@@ -99,6 +99,27 @@ fn the_bridge_answers_and_ends_with_its_input() {
 }
 
 #[test]
+fn a_call_that_is_too_long_is_answered_under_its_own_id_and_changes_nothing() {
+    let home = Home::new();
+    let mut client = Client::start(&home);
+    let arguments = json!({ "command": ["echo", "x".repeat(10 << 20)], "cwd": "/" });
+    let params = json!({ "name": "run", "arguments": arguments });
+    // The id stands last, as some clients write it, or first.
+    let last = format!(r#"{{"method":"tools/call","params":{params},"jsonrpc":"2.0","id":"last"}}"#);
+    let first = format!(r#"{{"id":"first","jsonrpc":"2.0","method":"tools/call","params":{params}}}"#);
+    for (id, line) in [("last", last), ("first", first)] {
+        writeln!(client.stdin.as_mut().unwrap(), "{line}").unwrap();
+        let answer = client.hear();
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(id), &json!(-32600)), "{answer}");
+        assert!(answer["error"]["message"].as_str().unwrap().contains("write large input to a file"), "{answer}");
+        assert_eq!(client.request("ping", json!({}))["result"], json!({}));
+    }
+    let listed = client.request("tools/call", json!({ "name": "job_list", "arguments": {} }));
+    assert_eq!(listed["result"]["structuredContent"]["jobs"], json!([]), "{listed}");
+    client.end();
+}
+
+#[test]
 fn down_answers_held_calls_and_is_undone_by_the_next_request_only() {
     let home = Home::new();
     let go = home.scratch("go");

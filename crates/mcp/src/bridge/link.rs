@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
         loop {
             match self.lines.next().await {
                 Ok(Some(Line::Whole(line))) => return Some(line),
-                Ok(Some(Line::TooLong)) => tracing::error!("a line of the daemon was too long and is dropped"),
+                Ok(Some(Line::TooLong(_))) => tracing::error!("a line of the daemon was too long and is dropped"),
                 Ok(None) | Err(_) => return None,
             }
         }

@@ -82,9 +82,10 @@ enum Noted {
 }
 
 fn note(memory: &mut Memory, line: Line) -> Noted {
-    let Line::Whole(line) = line else {
-        let message = format!("the message is longer than {MESSAGE_BYTES_MAX} bytes and was skipped");
-        return Noted::Refused(Reply::failed(None, RpcError::envelope(ErrorCode::InvalidRequest, message)));
+    let line = match line {
+        Line::Whole(line) => line,
+        // Nobody else hears of it, so nobody else answers it.
+        Line::TooLong(id) => return Noted::Refused(Reply::failed(id.as_ref(), RpcError::too_long())),
     };
     match Message::parse(&line) {
         Ok(message) => {

@@ -243,6 +243,31 @@ async fn a_line_that_is_too_long_is_refused_and_the_rest_goes_on() {
     assert_eq!(daemon.line().await, request("1"));
 }
 
+#[tokio::test]
+async fn a_request_that_is_too_long_is_answered_under_its_id_once() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say(&request("1")).await;
+    assert_eq!(daemon.line().await, request("1"));
+    let long = "x".repeat(crate::MESSAGE_BYTES_MAX);
+    let last = format!(r#"{{"method":"tools/call","params":{{"id":3,"x":"{long}"}},"jsonrpc":"2.0","id":"two"}}"#);
+    scene.client.say(&last).await;
+    let said = scene.client.line().await;
+    assert!(said.starts_with(r#"{"jsonrpc":"2.0","id":"two","error":{"code":-32600,"#), "{said}");
+    assert!(said.contains("4194304 bytes") && said.contains("write large input to a file"), "{said}");
+    // An answer to a question of the daemon has the daemon's id, which is no request of the client.
+    scene.client.say(&format!(r#"{{"jsonrpc":"2.0","id":1,"result":"{long}"}}"#)).await;
+    let said = scene.client.line().await;
+    assert!(said.starts_with(r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"#), "{said}");
+    drop(daemon);
+
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, request("1"));
+    scene.exchange(&mut daemon, &request("4"), &answer("4")).await;
+    daemon.say(&answer("1")).await;
+    assert_eq!(scene.client.line().await, answer("1"));
+}
+
 fn subscribe(id: u32, uri: &str) -> String {
     format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/subscribe","params":{{"uri":"{uri}"}}}}"#)
 }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::connection::{Connection, Origin};
 use super::{Begun, Server, Sink};
 use crate::wire::{
-    ErrorCode, GOODBYE, Hello, LegacyVersion, Line, LineReader, MESSAGE_BYTES_MAX, Reply, RpcError, batch, conversation,
+    GOODBYE, Hello, LegacyVersion, Line, LineReader, MESSAGE_BYTES_MAX, Reply, RpcError, batch, conversation,
 };
 
 /// Requests of one connection that are worked on at once.
@@ -184,7 +184,7 @@ impl Session {
     async fn accept_one(&mut self, line: Line) {
         let begun = match line {
             Line::Whole(line) => self.server.begin(&self.connection, &line, &self.sink),
-            Line::TooLong => Begun::Done(Reply::failed(None, too_long())),
+            Line::TooLong(id) => Begun::Done(Reply::failed(id.as_ref(), RpcError::too_long())),
         };
         self.answer(begun).await;
     }
@@ -249,9 +249,4 @@ async fn send(outgoing: &mpsc::Sender<String>, reply: Reply) {
     if outgoing.send(reply.message).await.is_err() {
         tracing::debug!("an answer was dropped: nobody reads it");
     }
-}
-
-fn too_long() -> RpcError {
-    let message = format!("the message is longer than {MESSAGE_BYTES_MAX} bytes and was skipped");
-    RpcError::envelope(ErrorCode::InvalidRequest, message)
 }

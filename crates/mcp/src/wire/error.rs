@@ -5,6 +5,7 @@ use std::time::Duration;
 use longshore_domain::{FaultCode, Scope};
 use serde_json::{Value, json};
 
+use super::MESSAGE_BYTES_MAX;
 use super::version::{Era, MODERN};
 
 /// Kinds of JSON-RPC errors. Source: JSON-RPC 2.0 section 5.1; MCP 2026-07-28, basic; MCP 2025-11-25, resources.
@@ -82,6 +83,15 @@ impl RpcError {
     pub(crate) fn with_data(mut self, data: Value) -> Self {
         self.data = Some(data);
         self
+    }
+
+    /// The answer to a message that is too long.
+    pub(crate) fn too_long() -> Self {
+        let message = format!(
+            "the message is longer than {MESSAGE_BYTES_MAX} bytes and was skipped: write large input to a file and give \
+             its path"
+        );
+        Self::envelope(ErrorCode::InvalidRequest, message)
     }
 
     /// The answer to a method that does not exist in the caller's era.

@@ -4,6 +4,9 @@ use std::io;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::message::RequestId;
+use super::skimmed::Skimmed;
+
 /// Room made for each read.
 const READ_BYTES: usize = 8 * 1024;
 
@@ -12,8 +15,8 @@ const READ_BYTES: usize = 8 * 1024;
 pub(crate) enum Line {
     /// One line without its end.
     Whole(Vec<u8>),
-    /// A line with more bytes than the limit; it was skipped.
-    TooLong,
+    /// A line with more bytes than the limit; it was skipped. With its id, if it was a request.
+    TooLong(Option<RequestId>),
 }
 
 /// Reads lines of bounded length.
@@ -24,13 +27,14 @@ pub(crate) struct LineReader<R> {
     /// Bytes of the buffer that are known to hold no newline.
     searched: usize,
     bytes_max: usize,
-    skipping: bool,
+    /// What is known of the line that is being skipped.
+    skipping: Option<Skimmed>,
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     /// A reader that skips lines longer than `bytes_max`.
     pub(crate) fn new(source: R, bytes_max: usize) -> Self {
-        Self { source, buffer: Vec::new(), searched: 0, bytes_max, skipping: false }
+        Self { source, buffer: Vec::new(), searched: 0, bytes_max, skipping: None }
     }
 
     /// The next line that is not empty, or nothing at the end of input; a last line needs no newline. Cancel safe.
@@ -67,23 +71,29 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     fn finished(&mut self, line: Vec<u8>) -> Line {
-        let too_long = std::mem::take(&mut self.skipping) || line.len() > self.bytes_max;
-        if too_long { Line::TooLong } else { Line::Whole(line) }
+        match self.skipping.take() {
+            None if line.len() <= self.bytes_max => Line::Whole(line),
+            skipping => {
+                let mut skimmed = skipping.unwrap_or_default();
+                skimmed.read(&line);
+                Line::TooLong(skimmed.request())
+            }
+        }
     }
 
     /// Forgets what is already known to belong to a line that is too long.
     fn drop_excess(&mut self) {
         if self.buffer.len() > self.bytes_max {
+            self.skipping.get_or_insert_default().read(&self.buffer);
             self.buffer.clear();
             self.searched = 0;
-            self.skipping = true;
         }
     }
 
     fn take_rest(&mut self) -> Option<Line> {
         let line = std::mem::take(&mut self.buffer);
         self.searched = 0;
-        let empty = line.iter().all(u8::is_ascii_whitespace) && !self.skipping;
+        let empty = line.iter().all(u8::is_ascii_whitespace) && self.skipping.is_none();
         (!empty).then(|| self.finished(line))
     }
 }
@@ -98,7 +108,8 @@ mod tests {
         while let Some(line) = reader.next().await.unwrap() {
             found.push(match line {
                 Line::Whole(text) => String::from_utf8(text).unwrap(),
-                Line::TooLong => "<too long>".into(),
+                Line::TooLong(None) => "<too long>".into(),
+                Line::TooLong(Some(id)) => format!("<too long: {}>", id.as_json()),
             });
         }
         found
@@ -119,5 +130,19 @@ mod tests {
         }
         let long = [vec![b'x'; 3_000_000], b"\nend\n".to_vec()].concat();
         assert_eq!(lines(&long, 100).await, ["<too long>", "end"]);
+    }
+
+    #[tokio::test]
+    async fn of_a_long_request_the_id_is_known_and_forgotten_with_it() {
+        let request = |x: usize| format!(r#"{{"method":"a","x":"{}","id":{x}}}"#, "x".repeat(x));
+        let notification = format!(r#"{{"method":"a","x":"{}"}}"#, "x".repeat(90));
+        for x in [90, 91, READ_BYTES, 3_000_000] {
+            let input = format!("{}\n{notification}\n{}\r\n{}", request(x), request(95), request(96));
+            let expected = [format!("<too long: {x}>"), "<too long>".into(), "<too long: 95>".into()];
+            let last = "<too long: 96>".to_owned();
+            assert_eq!(lines(input.as_bytes(), 100).await, [&expected[..], &[last]].concat());
+            // What was cut off is no request.
+            assert_eq!(lines(&request(x).as_bytes()[..x], 80).await, ["<too long>"]);
+        }
     }
 }

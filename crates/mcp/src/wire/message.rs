@@ -7,11 +7,12 @@ use serde_json::value::RawValue;
 
 use super::MESSAGE_BYTES_MAX;
 use super::error::{ErrorCode, RpcError};
+use super::skimmed::skimmed_by;
 
 /// Deepest nesting of arrays and objects in a message.
 const DEPTH_MAX: usize = 100;
 /// Longest request id, in bytes.
-const ID_BYTES_MAX: usize = 1024;
+pub(super) const ID_BYTES_MAX: usize = 1024;
 
 /// The id of a request exactly as it was written, so that a number stays that number and a string that string.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +118,9 @@ impl<'a> Message<'a> {
     /// # Errors
     /// What to answer: parse error for what is no JSON, invalid request for what is JSON and no message.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        if bytes.len() > MESSAGE_BYTES_MAX {
+            return Err(Malformed { id: skimmed_by([bytes]), error: RpcError::too_long() });
+        }
         let text = check(bytes).map_err(|error| Malformed { id: None, error })?;
         let envelope: Envelope<'a> =
             serde_json::from_str(text).map_err(|error| Malformed { id: None, error: unreadable(text, &error) })?;
@@ -149,12 +153,6 @@ impl<'a> Envelope<'a> {
 }
 
 fn check(bytes: &[u8]) -> Result<&str, RpcError> {
-    if bytes.len() > MESSAGE_BYTES_MAX {
-        return Err(RpcError::envelope(
-            ErrorCode::InvalidRequest,
-            format!("the message has {} bytes; at most {MESSAGE_BYTES_MAX} are read", bytes.len()),
-        ));
-    }
     let text = std::str::from_utf8(bytes)
         .map_err(|error| RpcError::envelope(ErrorCode::Parse, format!("the message is not UTF-8: {error}")))?;
     match depth(bytes) > DEPTH_MAX {
@@ -261,7 +259,7 @@ mod tests {
         assert_eq!(summary(deep.as_bytes()), "-32600 id=null");
         assert_eq!(summary("[".repeat(1_000_000).as_bytes()), "-32600 id=null");
         let long = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{}"}}"#, "a".repeat(MESSAGE_BYTES_MAX));
-        assert_eq!(summary(long.as_bytes()), "-32600 id=null");
+        assert_eq!(summary(long.as_bytes()), "-32600 id=1");
         let long_id = format!(r#"{{"jsonrpc":"2.0","id":"{}","method":"a"}}"#, "1".repeat(2000));
         assert_eq!(summary(long_id.as_bytes()), "-32600 id=null");
         let lone = br#"{"jsonrpc":"2.0","id":1,"method":"\ud800"}"#;

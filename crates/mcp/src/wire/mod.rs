@@ -17,6 +17,7 @@ mod message;
 mod meta;
 mod nearest;
 mod reply;
+mod skimmed;
 mod version;
 
 pub(crate) use arguments::Arguments;
@@ -34,6 +35,8 @@ pub(crate) use message::{Message, Notification, Request, RequestId, Response};
 pub(crate) use meta::{ClientInfo, Meta};
 pub use reply::Reply;
 pub(crate) use reply::{CacheHint, ResultBody, notification, request};
+#[cfg(feature = "fuzz")]
+pub(crate) use skimmed::skimmed_by;
 pub(crate) use version::{Era, LegacyVersion, MODERN};
 
 /// Longest message, in bytes.

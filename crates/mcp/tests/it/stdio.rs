@@ -63,6 +63,9 @@ async fn a_line_that_is_too_long_is_refused_and_the_rest_goes_on() {
     client.say_raw(&vec![b'x'; longshore_mcp::MESSAGE_BYTES_MAX + 1]).await;
     let refused = client.hear().await;
     assert_eq!((&refused["id"], &refused["error"]["code"]), (&Value::Null, &json!(-32600)));
+    let long = json!({ "x": "x".repeat(longshore_mcp::MESSAGE_BYTES_MAX) });
+    let refused = client.request("ping", long).await;
+    assert_eq!(refused["error"]["code"], -32600);
     client.request("ping", json!({})).await;
 }
 
