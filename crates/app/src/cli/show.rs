@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
 }
 
 fn describe(detail: &JobDetailBody, now: Timestamp) -> String {
-    let mut lines = standing(&detail.job);
+    let mut lines = standing(&detail.job, now);
     lines.extend(times(&detail.job, now));
     lines.extend(work(&detail.job, &detail.spec));
     lines.extend(detail.node.as_deref().map(|node| ("node", term::harmless(node))));
@@ -42,7 +42,7 @@ fn describe(detail: &JobDetailBody, now: Timestamp) -> String {
 
 type Line = (&'static str, String);
 
-fn standing(job: &JobBody) -> Vec<Line> {
+fn standing(job: &JobBody, now: Timestamp) -> Vec<Line> {
     let mut lines = vec![
         ("job", format!("{}  {}", job.number, job.id)),
         ("state", term::paint(Stream::Out, job_text::colour(job), job_text::standing(job))),
@@ -52,6 +52,8 @@ fn standing(job: &JobBody) -> Vec<Line> {
         ("outcome", job.outcome.as_ref().and_then(|outcome| outcome.message.as_deref()).map(term::harmless)),
         ("cause", job.outcome.as_ref().and_then(|outcome| outcome.cause.clone())),
         ("position", job.position.map(|jobs| format!("{} before it in queue {}", Position::behind(jobs), job.queue))),
+        ("waits for", (job.after_left > 0).then(|| format!("{} job(s) that must succeed", job.after_left))),
+        ("not before", job.not_before.as_deref().map(|at| job_text::instant(at, now))),
         (
             "progress",
             job.progress.as_ref().map(|found| format!("{:.0}% {}", found.percent, term::harmless(&found.text))),

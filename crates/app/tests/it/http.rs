@@ -47,6 +47,7 @@ fn a_job_has_exactly_these_fields() {
     assert_eq!(
         names,
         [
+            "after_left",
             "attempt",
             "conversation",
             "elapsed_ms",
@@ -56,6 +57,7 @@ fn a_job_has_exactly_these_fields() {
             "kind",
             "name",
             "node",
+            "not_before",
             "number",
             "outcome",
             "output_bytes",

@@ -193,6 +193,23 @@ impl JobState {
         }
     }
 
+    /// The instant before which a job that waits does not run.
+    pub fn not_before(&self) -> Option<Timestamp> {
+        match self {
+            Self::Waiting { until, .. } => *until,
+            Self::Held { not_before, .. } => *not_before,
+            _ => None,
+        }
+    }
+
+    /// How many jobs must succeed before this one runs.
+    pub fn after_left(&self) -> u32 {
+        match self {
+            Self::Waiting { after_left, .. } | Self::Held { after_left, .. } => *after_left,
+            _ => 0,
+        }
+    }
+
     /// The instant at which a waiting job falls due, if it waits for nothing but time.
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {

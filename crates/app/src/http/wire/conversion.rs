@@ -34,6 +34,8 @@ impl From<JobView> for JobBody {
             retries_max: job.retry.retries_max,
             retry_of: job.retry_of.map(|id| id.to_string()),
             submitted_at: job.submitted_at.to_string(),
+            not_before: instant(job.state.not_before()),
+            after_left: job.state.after_left(),
             started_at: instant(job.started_at),
             finished_at: instant(job.finished_at()),
             elapsed_ms: view.elapsed.map(millis),

@@ -39,6 +39,13 @@ pub(crate) struct JobBody {
     /// When it was accepted (RFC 3339, UTC).
     #[schema(format = DateTime)]
     pub(crate) submitted_at: String,
+    /// Before this it does not run, while it waits: a delay, or the pause before another attempt.
+    #[serde(default)]
+    #[schema(format = DateTime)]
+    pub(crate) not_before: Option<String>,
+    /// How many jobs must succeed before it runs; 0 once it waits for none.
+    #[serde(default)]
+    pub(crate) after_left: u32,
     /// When its first attempt began.
     #[schema(format = DateTime)]
     pub(crate) started_at: Option<String>,
