@@ -1,6 +1,7 @@
 //! Streams to legacy clients, kept for a while: a client that loses one goes on where it was, for in that era a lost
 //! connection gives nothing up. Source: MCP 2025-11-25, transports, resumability.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::wire::{Reply, RequestId};
 
-/// Streams that are kept; the oldest gives way to one more.
-const STREAMS_MAX: usize = 256;
+/// Streams that are kept. For one more the oldest gives way that has ended, else the oldest of the session that has most.
+const STREAMS_MAX: usize = 1024;
 /// What is kept of one stream beside its newest message, in bytes: what is older is lost to those who come late.
 const BYTES_MAX: usize = 256 * 1024;
 /// A stream without a reader goes on for this long, and so does the request behind it.
@@ -184,12 +185,17 @@ impl Streams {
 }
 
 impl Table {
-    /// Ended streams give way first.
+    /// Ended streams give way first, and then nobody's for the sake of a session that has more.
     fn make_room(&mut self) {
         if self.open.len() < STREAMS_MAX {
             return;
         }
-        let oldest = self.open.values().min_by_key(|(number, log, _)| (!log.lock().ended, *number));
+        let mut of_session = HashMap::<&str, usize>::new();
+        self.open.values().for_each(|(_, log, _)| *of_session.entry(&log.scope).or_default() += 1);
+        let oldest = self.open.values().min_by_key(|(number, log, _)| {
+            let has = of_session.get(&*log.scope).copied().unwrap_or_default();
+            (!log.lock().ended, Reverse(has), *number)
+        });
         if let Some(id) = oldest.map(|(_, log, _)| log.id.clone())
             && let Some((_, log, _)) = self.open.remove(&id)
         {
@@ -434,5 +440,17 @@ mod tests {
         for id in ["", ".", "a", "a.", "a.-1", "x0.1", "7", "a.1.2"] {
             assert_eq!(Place::parse(id), None, "{id}");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_opens_many_ends_its_own_and_no_other() {
+        let streams = Streams::default();
+        let standing = || Source::Standing(Box::pin(std::future::pending()));
+        let first = streams.begin(&"modest".into(), mpsc::channel(1).1, standing());
+        let greedy = "greedy".into();
+        let many: Vec<Reader> =
+            (0..STREAMS_MAX + 5).map(|_| streams.begin(&greedy, mpsc::channel(1).1, standing())).collect();
+        assert!(!first.log.lock().ended);
+        assert!(many[0].log.lock().ended && !many[STREAMS_MAX].log.lock().ended);
     }
 }
