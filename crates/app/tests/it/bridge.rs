@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
@@ -20,7 +20,10 @@ struct Client {
 impl Client {
     /// Starts a bridge and says nothing yet.
     fn silent(home: &Home) -> Self {
-        let mut command = home.command(&["mcp"]);
+        Self::by(home.command(&["mcp"]))
+    }
+
+    fn by(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut bridge = command.spawn().unwrap();
         let (stdin, stdout) = (bridge.stdin.take(), BufReader::new(bridge.stdout.take().unwrap()));
@@ -34,11 +37,24 @@ impl Client {
 
     fn start_at(home: &Home, version: &str) -> Self {
         let mut client = Self::silent(home);
+        client.shake_hands(version);
+        client
+    }
+
+    /// One of a chat of its own.
+    fn of_chat(home: &Home, chat: &str) -> Self {
+        let mut command = home.command(&["mcp"]);
+        command.env("LONGSHORE_CONVERSATION", chat);
+        let mut client = Self::by(command);
+        client.shake_hands("2025-06-18");
+        client
+    }
+
+    fn shake_hands(&mut self, version: &str) {
         let who = json!({ "name": "test", "version": "1" });
         let params = json!({ "protocolVersion": version, "capabilities": {}, "clientInfo": who });
-        let answer = client.request("initialize", params);
+        let answer = self.request("initialize", params);
         assert_eq!(answer["result"]["serverInfo"]["name"], "longshore", "{answer}");
-        client
     }
 
     fn say(&mut self, message: &Value) {
@@ -68,6 +84,28 @@ impl Client {
 
     fn ask_tool(&mut self, name: &str, arguments: Value) -> u64 {
         self.ask("tools/call", json!({ "name": name, "arguments": arguments }))
+    }
+
+    /// What a tool that succeeds answers.
+    fn tool(&mut self, name: &str, arguments: Value) -> Value {
+        let answer = self.request("tools/call", json!({ "name": name, "arguments": arguments }));
+        assert_eq!(answer["result"]["isError"], false, "{answer}");
+        answer["result"]["structuredContent"].clone()
+    }
+
+    /// All that a job prints, read piece by piece while it runs.
+    fn follow(&mut self, job: &Value) -> String {
+        let (mut printed, mut cursor) = (String::new(), json!("1.0"));
+        loop {
+            let read = self.tool("job_read", json!({ "job": job, "cursor": cursor, "wait_s": 20 }));
+            let piece = read["output"].as_str().unwrap_or_default();
+            assert_eq!(read.get("omitted").and_then(|omitted| omitted.get("bytes_before")), None, "{read}");
+            if piece.is_empty() && read["state"] == "finished" {
+                return printed;
+            }
+            printed += piece;
+            cursor = read["cursor"].clone();
+        }
     }
 
     /// Asks `count` times for the end of a job; returns the ids once all are held.
@@ -117,6 +155,31 @@ fn a_call_that_is_too_long_is_answered_under_its_own_id_and_changes_nothing() {
     let listed = client.request("tools/call", json!({ "name": "job_list", "arguments": {} }));
     assert_eq!(listed["result"]["structuredContent"]["jobs"], json!([]), "{listed}");
     client.end();
+}
+
+#[test]
+fn two_clients_of_two_chats_read_what_their_own_jobs_print_and_nothing_else() {
+    let home = Home::new();
+    home.daemon();
+    let talk = |chat: &'static str| {
+        let mut client = Client::of_chat(&home, chat);
+        let line = |job: usize| format!("for i in $(seq 400); do echo {chat} {job} $i; done");
+        let begin = |job| json!({ "command": [line(job)], "shell": true, "cwd": "/", "background": true });
+        let jobs: Vec<Value> = (0..3).map(|job| client.tool("run", begin(job))["job"].clone()).collect();
+        for (job, id) in jobs.iter().enumerate() {
+            let expected: String = (1..=400).map(|i| format!("{chat} {job} {i}\n")).collect();
+            assert_eq!(client.follow(id), expected);
+        }
+        let listed = client.tool("job_list", json!({}));
+        let listed: Vec<&Value> = listed["jobs"].as_array().unwrap().iter().map(|job| &job["job"]).collect();
+        assert!(listed.len() == 3 && jobs.iter().all(|job| listed.contains(&job)), "{listed:?}");
+        client.end();
+    };
+    std::thread::scope(|scope| {
+        let others = scope.spawn(|| talk("one"));
+        talk("other");
+        others.join().unwrap();
+    });
 }
 
 #[test]
