@@ -9,4 +9,4 @@ pub mod postgres;
 mod shims;
 
 pub use dice::{Dice, random_seed};
-pub use shims::ShimsEnd;
+pub use shims::{ShimsEnd, working_in};

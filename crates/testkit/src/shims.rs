@@ -1,6 +1,7 @@
 //! Ends what a test has started: shims are made to outlive everything else.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ impl Drop for ShimsEnd {
         let Ok(run_dir) = self.run_dir.canonicalize() else { return };
         let give_up_at = Instant::now() + PATIENCE;
         while Instant::now() < give_up_at {
-            let shims = working_in(&run_dir);
+            let shims = at_work(&run_dir);
             if shims.is_empty() {
                 return;
             }
@@ -58,8 +59,43 @@ fn numbers() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
+/// The spawner and the shims that still work in a folder after so long; waits for each to end until then.
+///
+/// # Errors
+/// If there is no such folder: nobody would be found in it.
+pub fn working_in(run_dir: &Path, patience: Duration) -> io::Result<HashSet<i32>> {
+    let run_dir = run_dir.canonicalize()?;
+    let give_up_at = Instant::now() + patience;
+    loop {
+        let found = at_work(&run_dir);
+        let left = give_up_at.saturating_duration_since(Instant::now());
+        match found.iter().next() {
+            Some(&one) if !left.is_zero() => wait_for_end(one, left),
+            _ => return Ok(found),
+        }
+    }
+}
+
+/// Returns when a process has ended, at the latest after so long.
+#[cfg(target_os = "linux")]
+fn wait_for_end(pid: i32, at_most: Duration) {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::process::{PidfdFlags, pidfd_open};
+
+    let handle = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    // Without one it is gone already.
+    let Some(handle) = handle else { return };
+    let timeout = Timespec::try_from(at_most).ok();
+    // Whoever asked looks again, whatever this came to.
+    poll(&mut [PollFd::new(&handle, PollFlags::IN)], timeout.as_ref()).ok();
+}
+
+/// Without `/proc` nobody is found who could be waited for.
+#[cfg(not(target_os = "linux"))]
+fn wait_for_end(_: i32, _: Duration) {}
+
 /// Living processes whose current directory is this one: only the spawner and shims stay there.
-fn working_in(folder: &Path) -> HashSet<i32> {
+fn at_work(folder: &Path) -> HashSet<i32> {
     numbers().filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == folder)).collect()
 }
 
