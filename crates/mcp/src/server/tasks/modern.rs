@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::task::{self, Detail, Task};
 use super::view::{self, Ending, Status};
-use super::{asks, check_declared, find, named};
+use super::{asks, check_declared, find, named, unknown};
 use crate::server::call::Call;
 use crate::server::{resources, tools};
 use crate::wire::{Era, ErrorCode, ResultBody, RpcError};
@@ -41,6 +41,8 @@ pub(in crate::server) async fn cancel(call: Call) -> Result<ResultBody, RpcError
     match call.engine().cancel(&call.caller, &job.id.to_string(), None).await {
         Ok(_) => ResultBody::new(&json!({})),
         Err(fault) if fault.code == FaultCode::JobFinished => ResultBody::new(&json!({})),
+        // It was removed since it was looked up.
+        Err(fault) if fault.code == FaultCode::JobNotFound => Err(unknown()),
         Err(fault) => Err(resources::failed(&fault)),
     }
 }
