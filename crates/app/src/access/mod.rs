@@ -38,6 +38,13 @@ pub(crate) struct Pass {
     proof: Proof,
 }
 
+impl Pass {
+    /// Whether it may end before the daemon does.
+    pub(crate) fn can_end(&self) -> bool {
+        !matches!(self.proof, Proof::Local)
+    }
+}
+
 /// What was proved, so that it can be asked later whether it still holds.
 #[derive(Clone, Debug)]
 enum Proof {
@@ -86,11 +93,14 @@ impl Access {
     }
 
     /// Whether a caller that was let in once would still be.
-    pub(crate) async fn still_holds(&self, pass: &Pass, now: Timestamp) -> bool {
+    ///
+    /// # Errors
+    /// `file_failed`, the store's own if that cannot be found out.
+    pub(crate) async fn still_holds(&self, pass: &Pass, now: Timestamp) -> Result<bool, Fault> {
         match &pass.proof {
-            Proof::Local => true,
+            Proof::Local => Ok(true),
             Proof::Token(digest) => self.tokens.is_live(digest, now).await,
-            Proof::Issued { until } => now < *until,
+            Proof::Issued { until } => Ok(now < *until),
         }
     }
 

@@ -214,9 +214,12 @@ impl TokenBook {
         same(&digest(secret), &self.local)
     }
 
-    /// Whether the token of that digest still opens anything. One that cannot be looked up does not.
-    pub(super) async fn is_live(&self, digest: &str, now: Timestamp) -> bool {
-        self.find(digest, now).await.is_ok_and(|found| found.is_some())
+    /// Whether the token of that digest still opens anything.
+    ///
+    /// # Errors
+    /// As [`Self::pass`].
+    pub(super) async fn is_live(&self, digest: &str, now: Timestamp) -> Result<bool, Fault> {
+        Ok(self.find(digest, now).await?.is_some())
     }
 
     async fn find(&self, digest: &str, now: Timestamp) -> Result<Option<Grant>, Fault> {

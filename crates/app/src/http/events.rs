@@ -104,7 +104,8 @@ impl Follower {
             self.ready = events.into();
         }
         let now = self.app.engine.clock().now();
-        let holds = self.app.access.still_holds(&self.pass, now).await;
+        // One that cannot be looked up does not hold.
+        let holds = self.app.access.still_holds(&self.pass, now).await.unwrap_or(false);
         self.ready.pop_front().filter(|_| holds)
     }
 }

@@ -1,16 +1,17 @@
 //! Who may speak to us at all: requests for our own name, from our own pages, of a bearable size, with a token.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::{Scope, Scopes};
-use longshore_mcp::http::Throttled;
+use longshore_mcp::http::{StillHolds, Throttled};
 
 use super::credential::{Credential, check_address, check_origin};
 use super::fault::HttpFault;
@@ -112,11 +113,31 @@ async fn drain(body: Body) {
     tokio::time::timeout(DRAIN_MAX, reading).await.ok();
 }
 
+/// Finds out later whether a caller would still be let in; not there if nothing can change that.
+pub(super) fn still_holds(app: &App, pass: &Pass) -> Option<StillHolds> {
+    pass.can_end().then(|| {
+        let asked = Arc::new((app.clone(), pass.clone()));
+        let still_holds: StillHolds = Box::new(move || {
+            let asked = Arc::clone(&asked);
+            async move {
+                let (app, pass) = &*asked;
+                app.access.still_holds(pass, app.engine.clock().now()).await.ok()
+            }
+            .boxed()
+        });
+        still_holds
+    })
+}
+
 /// Adds what goes with the refusals of whatever was asked for: what a token for it needs, and when to ask again.
 pub(super) fn challenged(app: &App, scopes: Scopes, mut response: Response) -> Response {
     if let Some(scope) = response.extensions().get::<Scope>() {
         let challenge = app.access.step_up(scopes, *scope);
         insert(&mut response, header::WWW_AUTHENTICATE, &challenge);
+    }
+    if response.status() == StatusCode::UNAUTHORIZED {
+        // It was good when the request came.
+        insert(&mut response, header::WWW_AUTHENTICATE, &app.access.challenge(true));
     }
     if let Some(Throttled(pause)) = response.extensions().get::<Throttled>().copied() {
         insert(&mut response, header::RETRY_AFTER, &whole_seconds(pause));

@@ -130,7 +130,10 @@ impl Entrance {
                 return guard::too_many("too many requests with this token", pause);
             }
             (_, Some(fault)) => Box::pin(guard::drained(request, fault)).await,
-            (_, None) if is_mcp => longshore_mcp::http::answer(&app.mcp, pass.grant, throttled, request).await,
+            (_, None) if is_mcp => {
+                let still_holds = guard::still_holds(app, &pass);
+                longshore_mcp::http::answer(&app.mcp, pass.grant, throttled, still_holds, request).await
+            }
             (_, None) => {
                 request.extensions_mut().insert(pass.grant.clone());
                 request.extensions_mut().insert(pass);

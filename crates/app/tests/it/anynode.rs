@@ -16,20 +16,20 @@ use crate::harness::{Home, pid_of, until_there};
 use crate::nodes::{pair_on, pair_with};
 
 /// A client that comes to any node with whatever a proxy lets through.
-struct Client {
+pub(crate) struct Client {
     token: String,
     headers: Vec<(&'static str, String)>,
 }
 
 impl Client {
-    fn new(token: String) -> Self {
+    pub(crate) fn new(token: String) -> Self {
         let headers =
             vec![("accept", "application/json, text/event-stream".into()), ("content-type", "application/json".into())];
         Self { token: format!("Bearer {token}"), headers }
     }
 
     /// One with a session, begun at that node.
-    fn legacy(home: &Home, token: String) -> Self {
+    pub(crate) fn legacy(home: &Home, token: String) -> Self {
         Self::of_version("2025-11-25", home, token)
     }
 
@@ -46,7 +46,7 @@ impl Client {
         client
     }
 
-    fn open(&self, home: &Home, method: &str, more: &[(&str, &str)], body: &str) -> TcpStream {
+    pub(crate) fn open(&self, home: &Home, method: &str, more: &[(&str, &str)], body: &str) -> TcpStream {
         let mut headers: Vec<(&str, &str)> = vec![("authorization", &self.token)];
         headers.extend(self.headers.iter().map(|(name, value)| (*name, value.as_str())));
         headers.extend(more);
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// What comes of a request, without its envelope.
-    fn ask(&self, home: &Home, method: &str, params: Value) -> Value {
+    pub(crate) fn ask(&self, home: &Home, method: &str, params: Value) -> Value {
         let name = ["name", "uri", "taskId"].iter().find_map(|member| params[*member].as_str()).map(str::to_owned);
         let modern = params.get("_meta").is_some();
         let mut more = vec![];
@@ -112,7 +112,7 @@ impl Client {
     }
 }
 
-fn message(method: &str, params: Value) -> Value {
+pub(crate) fn message(method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params })
 }
 
@@ -122,7 +122,7 @@ fn is_asked(stream: &str) -> bool {
 }
 
 /// Reads until that is there, or the stream ends.
-fn read_until(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> String {
+pub(crate) fn read_until(stream: &mut TcpStream, enough: impl Fn(&str) -> bool) -> String {
     let (mut text, mut bytes) = (String::new(), [0; 4096]);
     while !enough(&text) {
         match stream.read(&mut bytes).unwrap() {

@@ -12,6 +12,7 @@ mod docs;
 mod harness;
 mod http;
 mod issuer;
+mod lapse;
 mod moving;
 mod nodes;
 mod oauth;

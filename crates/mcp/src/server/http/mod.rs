@@ -6,6 +6,7 @@
 #[cfg(feature = "fuzz")]
 pub mod fuzz;
 mod headers;
+mod lapse;
 mod lasting;
 mod params;
 pub(in crate::server) mod replay;
@@ -31,6 +32,8 @@ use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink, resources};
 use crate::wire::{self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, RpcError};
 use headers::Accepted;
+use lapse::Lapsing;
+pub use lapse::StillHolds;
 use replay::Called;
 use session::Session;
 
@@ -53,7 +56,7 @@ pub fn router(server: Server) -> Router {
 async fn mounted(State(server): State<Server>, mut request: Request) -> Response {
     let throttled = request.extensions_mut().remove::<Throttled>();
     match request.extensions_mut().remove::<Grant>() {
-        Some(grant) => answer(&server, grant, throttled, request).await,
+        Some(grant) => answer(&server, grant, throttled, None, request).await,
         None => {
             tracing::error!("the router of /mcp is mounted without authentication");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
@@ -62,13 +65,21 @@ async fn mounted(State(server): State<Server>, mut request: Request) -> Response
 }
 
 /// Answers a request to `/mcp` of the holder of `grant`, who is taken for a model's client even with a person's token.
+/// `still_holds` is there if the token may end before the answer does.
 ///
 /// Cancel safe: a job that was accepted goes on.
-pub async fn answer(server: &Server, grant: Grant, throttled: Option<Throttled>, request: Request) -> Response {
+pub async fn answer(
+    server: &Server,
+    grant: Grant,
+    throttled: Option<Throttled>,
+    still_holds: Option<StillHolds>,
+    request: Request,
+) -> Response {
+    let lapsing = still_holds.map(Lapsing::new);
     let (Parts { method, headers, .. }, body) = request.into_parts();
     let exchange = Exchange { server: server.clone(), grant: grant.for_agent(), headers };
     // All but single messages are rare and kept apart, so that those take little memory.
-    match method {
+    let response = match method {
         Method::POST => exchange.receive(body, throttled).await,
         _ if let Some(throttled) = throttled => {
             let reply = Reply::failed(None, RpcError::rate_limited(throttled.0));
@@ -77,6 +88,10 @@ pub async fn answer(server: &Server, grant: Grant, throttled: Option<Throttled>,
         Method::GET => Box::pin(lasting::listen(exchange)).await,
         Method::DELETE => Box::pin(lasting::end(exchange)).await,
         _ => only("GET, POST, DELETE"),
+    };
+    match lapsing {
+        Some(lapsing) => Box::pin(lapsing.answer(response)).await,
+        None => response,
     }
 }
 
