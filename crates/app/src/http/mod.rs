@@ -145,10 +145,11 @@ impl Entrance {
 }
 
 /// Answers a panic by a fault; the panic itself is in the log already.
-async fn sheltered(answer: impl Future<Output = Response>) -> Response {
+fn sheltered(answer: impl Future<Output = Response>) -> impl Future<Output = Response> {
     // Nothing of the request is looked at again after a panic; what is shared stands behind locks.
-    let answer = AssertUnwindSafe(answer).catch_unwind().await;
-    answer.unwrap_or_else(|_| HttpFault(Fault::internal("the handling of a request panicked")).into_response())
+    AssertUnwindSafe(answer).catch_unwind().map(|answer| {
+        answer.unwrap_or_else(|_| HttpFault(Fault::internal("the handling of a request panicked")).into_response())
+    })
 }
 
 async fn routed(routes: &Router, request: Request) -> Response {

@@ -1,5 +1,4 @@
-//! Real servers that keep objects: moto speaks the protocol of S3, which Google's XML interface shares as far as it is
-//! used here, azurite that of Azure.
+//! Real servers that keep objects: moto speaks the protocol of S3, azurite that of Azure.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -69,8 +68,6 @@ impl Server {
         let variables = [
             ("AWS_ACCESS_KEY_ID", "key"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
-            // What stands in for Google's servers knows nothing of their tokens.
-            ("GOOGLE_SKIP_SIGNATURE", "true"),
             ("AZURE_STORAGE_ACCOUNT_NAME", AZURE_ACCOUNT),
             ("AZURE_STORAGE_ACCOUNT_KEY", AZURE_KEY),
         ];

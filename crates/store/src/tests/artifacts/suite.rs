@@ -27,13 +27,6 @@ async fn s3_keeps_artifacts() {
 }
 
 #[tokio::test]
-async fn google_keeps_artifacts() {
-    let server = Server::s3();
-    server.make_bucket("bucket");
-    check_all(&server.options("gs://bucket/one")).await;
-}
-
-#[tokio::test]
 async fn azure_keeps_artifacts() {
     let server = Server::azure();
     server.make_container("box");
