@@ -103,6 +103,10 @@ id_type!(
     QuestionId, "q_"
 );
 id_type!(
+    /// Names a schedule to everybody, for ever.
+    ScheduleId, "s_"
+);
+id_type!(
     /// Names one running `longshore serve` across its restarts.
     NodeId, "n_"
 );

@@ -13,6 +13,7 @@ pub mod label;
 pub mod node;
 pub mod poll;
 pub mod position;
+pub mod schedule;
 pub mod scope;
 pub mod store;
 pub mod time;
@@ -22,7 +23,7 @@ mod tests;
 
 pub use access::{Conversation, Principal, PrincipalClass};
 pub use fault::{Fault, FaultCode};
-pub use id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId};
+pub use id::{AttemptNumber, EventSeq, JobId, JobNumber, NodeId, Nonce, QuestionId, ScheduleId};
 pub use job::{Job, JobState, Outcome};
 pub use label::{InvalidLabels, Labels};
 pub use node::{NewNode, NodeRecord};

@@ -8,6 +8,7 @@
 //! take a live lease or fire a timer early. `now` is the caller's clock, and counts where the store has none of its own.
 
 mod artifacts;
+mod schedules;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::position::Position;
 use crate::time::{Timestamp, When};
 
 pub use artifacts::{Ages, ArtifactRecords, Keep};
+pub use schedules::{Fire, Fired, ScheduleRecords};
 
 /// A job to be accepted.
 #[derive(Clone, Debug)]
@@ -342,7 +344,7 @@ pub type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A place where jobs are kept. Two drivers fulfil it and pass one suite.
 #[async_trait]
-pub trait Store: ArtifactRecords + Send + Sync + 'static {
+pub trait Store: ArtifactRecords + ScheduleRecords + Send + Sync + 'static {
     /// Accepts a job, or finds the one that its key already names. With `claim`, ready jobs (this one or others
     /// before it in line) are taken in the same transaction.
     ///

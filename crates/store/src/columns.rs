@@ -7,6 +7,8 @@ use longshore_domain::access::PrincipalClass;
 use longshore_domain::estimate::SAMPLES_MAX;
 use longshore_domain::job::StateName;
 use longshore_domain::label::Labels;
+use longshore_domain::schedule::Schedule;
+use longshore_domain::store::StoreError;
 
 /// The phase of a state, as its column holds it, of a job that requires nothing.
 pub(crate) fn phase(state: StateName) -> Option<&'static str> {
@@ -50,6 +52,12 @@ pub(crate) fn class_parse(name: &str) -> Option<PrincipalClass> {
     [PrincipalClass::Person, PrincipalClass::Agent, PrincipalClass::Worker, PrincipalClass::Node]
         .into_iter()
         .find(|class| class_name(*class) == name)
+}
+
+/// A schedule as its column holds it once it is written over its last version.
+pub(crate) fn written_schedule(schedule: &Schedule, operation: &'static str) -> Result<String, StoreError> {
+    let written = Schedule { version: schedule.version + 1, ..schedule.clone() };
+    serde_json::to_string(&written).map_err(|error| StoreError::Failed { operation, source: Box::new(error) })
 }
 
 const SAMPLE_BYTES: usize = size_of::<u64>();

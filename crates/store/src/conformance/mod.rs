@@ -21,6 +21,7 @@ pub mod questions;
 pub mod races;
 pub mod retention;
 pub(crate) mod scene;
+pub mod schedules;
 pub mod shut;
 pub mod submits;
 pub mod waits;
@@ -142,6 +143,14 @@ macro_rules! conformance {
             nodes::of_many_processes_under_one_name_one_joins,
             nodes::nodes_long_gone_are_forgotten,
             nodes::a_secret_is_the_first_that_was_offered,
+            schedules::a_schedule_is_written_by_who_saw_its_last_version,
+            schedules::names_of_schedules_are_apart_by_principal,
+            schedules::schedules_are_due_in_the_order_of_their_times,
+            schedules::a_time_makes_one_job_and_moves_the_schedule_on,
+            schedules::a_time_that_has_not_come_or_was_used_makes_nothing,
+            schedules::a_time_may_be_passed_over,
+            schedules::of_many_who_fire_at_once_one_does,
+            schedules::a_removed_or_paused_schedule_makes_nothing,
             documents::a_document_is_written_by_who_saw_its_last_version,
             documents::of_many_who_write_a_document_at_once_one_does,
             documents::documents_pass_away_when_their_time_is_over,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use longshore_domain::artifact::{Artifact, Digest};
 use longshore_domain::id::{EventSeq, JobNumber};
 use longshore_domain::job::{EventRecord, Job, Question};
+use longshore_domain::schedule::Schedule;
 use longshore_domain::store::Queue;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -23,6 +24,8 @@ pub enum Item {
     Chat(Told),
     /// How long like jobs took.
     Samples(Samples),
+    /// A schedule.
+    Schedule(Box<Schedule>),
 }
 
 /// The highest numbers given: they are never given again.

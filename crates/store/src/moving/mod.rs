@@ -37,7 +37,7 @@ pub enum MovingError {
     #[error("what is moved could not be handed over")]
     Other(#[source] BoxedError),
     /// There was somebody in the house. Nothing was changed.
-    #[error("the store has jobs of its own, or had some")]
+    #[error("the store has jobs or schedules of its own, or had some jobs")]
     Inhabited,
 }
 
@@ -47,7 +47,7 @@ pub type Sink<'s> = &'s mut (dyn FnMut(Item) -> Result<(), BoxedError> + Send);
 pub type Supply<'s> = &'s mut (dyn Iterator<Item = Result<Item, BoxedError>> + Send);
 
 impl House {
-    /// Hands everything over: marks first, then queues, jobs by number, chats, and samples.
+    /// Hands everything over: marks first, then queues, jobs by number, chats, samples, and schedules.
     ///
     /// # Errors
     /// The store's own, and what the sink says.

@@ -1,6 +1,7 @@
 //! Rows of a database as columns by name, the same for both drivers as far as their tables are.
 
 use longshore_domain::job::{Job, JobState, Question};
+use longshore_domain::schedule::Schedule;
 use longshore_domain::store::Queue;
 use longshore_domain::time::Timestamp;
 use serde::Serialize;
@@ -154,4 +155,16 @@ pub(crate) fn told(told: &Told) -> Row {
 pub(crate) fn samples(samples: &Samples) -> Row {
     let took: Vec<u8> = samples.took_ms.iter().flat_map(|millis| millis.to_le_bytes()).collect();
     row(json!({ "likeness": samples.likeness as i64, "samples": bytes(&took) }))
+}
+
+/// A schedule.
+pub(crate) fn schedule(schedule: &Schedule) -> serde_json::Result<Row> {
+    Ok(row(json!({
+        "id": schedule.id,
+        "principal_name": schedule.principal.name,
+        "name": schedule.name,
+        "version": schedule.version,
+        "next_at": schedule.state.next_at(),
+        "content": text(schedule)?,
+    })))
 }

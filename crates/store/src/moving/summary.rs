@@ -50,6 +50,9 @@ pub struct Summary {
     pub chats: Tally,
     /// Likenesses of which durations are known.
     pub samples: Tally,
+    /// Schedules.
+    #[serde(default)]
+    pub schedules: Tally,
     /// Lines of history.
     pub events: u64,
     /// Questions.
@@ -71,6 +74,7 @@ impl Summary {
             Item::Queue(_) => &mut self.queues,
             Item::Chat(_) => &mut self.chats,
             Item::Samples(_) => &mut self.samples,
+            Item::Schedule(_) => &mut self.schedules,
             Item::Job(job) => {
                 self.events += job.events.len() as u64;
                 self.questions += job.questions.len() as u64;

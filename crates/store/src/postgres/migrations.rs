@@ -44,6 +44,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0005_rows.sql"),
         compatible_from: 3,
     },
+    Migration {
+        name: "0006_schedules.sql",
+        sql: include_str!("../../migrations/postgres/0006_schedules.sql"),
+        compatible_from: 3,
+    },
 ];
 
 /// The newest schema version that this build knows.

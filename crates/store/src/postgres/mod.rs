@@ -30,6 +30,7 @@ pub(crate) mod questions;
 pub(crate) mod record;
 mod retention;
 mod rows;
+pub(crate) mod schedules;
 pub(crate) mod session;
 mod submit;
 mod tls;

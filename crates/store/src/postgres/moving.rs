@@ -12,7 +12,7 @@ use super::errors::{Attempted, Trouble, failed};
 use super::landing::LAST_EVENT;
 use super::rows::{self as read, EVENT_COLUMNS, JOB_COLUMNS, JOB_WIDTH, QUESTION_COLUMNS};
 use super::session::{Session, Step};
-use super::{PostgresOptions, artifacts, connector, prepare};
+use super::{PostgresOptions, artifacts, connector, prepare, schedules};
 use crate::columns;
 use crate::moving::rows;
 use crate::moving::{Item, Marks, MovedJob, MovedKey, MovedQuestion, MovingError, Row, Samples, Sink, Supply, Told};
@@ -79,6 +79,9 @@ pub(crate) async fn pack(options: &PostgresOptions, sink: Sink<'_>) -> Result<()
     }
     for row in session.query(DURATIONS, &[]).await.map_err(error)? {
         hand(Item::Samples(samples(&row).map_err(error)?))?;
+    }
+    for row in session.query(schedules::ALL, &[]).await.map_err(error)? {
+        hand(Item::Schedule(read::json(&row, 0).map_err(error)?))?;
     }
     session.execute("COMMIT").await.map_err(error)
 }
@@ -188,7 +191,8 @@ pub(crate) async fn unpack(options: &PostgresOptions, supply: Supply<'_>) -> Res
     let session = enter(options).await.map_err(error)?;
     session.execute("BEGIN").await.map_err(error)?;
     session.execute(MOVE_IN).await.map_err(error)?;
-    if marks(&session).await.map_err(error)?.event.0 > 0 {
+    let schedules = session.query(schedules::ALL, &[]).await.map_err(error)?;
+    if marks(&session).await.map_err(error)?.event.0 > 0 || !schedules.is_empty() {
         return Err(MovingError::Inhabited);
     }
     let mut load = Load::default();
@@ -219,6 +223,7 @@ impl Load {
             Item::Job(moved) => self.add_job(moved)?,
             Item::Chat(told) => self.push("announced", rows::told(told)),
             Item::Samples(samples) => self.push("duration", rows::samples(samples)),
+            Item::Schedule(schedule) => self.push("schedule", rows::schedule(schedule)?),
         }
         Ok(())
     }

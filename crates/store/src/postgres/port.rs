@@ -353,7 +353,7 @@ impl PostgresStore {
     }
 
     /// How long it is until the instant that `sql` reads, beside the clock.
-    async fn until(
+    pub(super) async fn until(
         &self,
         operation: &'static str,
         sql: String,
@@ -369,6 +369,6 @@ impl PostgresStore {
     }
 }
 
-fn rows_max(limit: usize) -> i64 {
+pub(super) fn rows_max(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }

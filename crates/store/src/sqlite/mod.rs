@@ -27,6 +27,7 @@ mod reader;
 pub(crate) mod record;
 pub(crate) mod retention;
 pub(crate) mod rows;
+pub(crate) mod schedules;
 mod shelf;
 mod statements;
 mod submit;

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::errors::failed;
 use super::rows::{self as read, JOB_COLUMNS};
-use super::{SqliteOptions, artifacts, open, queries, questions};
+use super::{SqliteOptions, artifacts, open, queries, questions, schedules};
 use crate::columns;
 use crate::moving::rows::{self, BYTES};
 use crate::moving::{Item, Marks, MovedJob, MovedKey, MovedQuestion, MovingError, Row, Samples, Sink, Supply, Told};
@@ -44,7 +44,9 @@ fn pack_all(connection: &Connection, sink: Sink<'_>) -> Result<(), MovingError> 
         hand(Item::Job(Box::new(moved(connection, job).map_err(error)?)))?;
     }
     each(connection, "SELECT principal_name, conversation, end_seq FROM announced ORDER BY 1, 2", told, &mut hand)?;
-    each(connection, "SELECT likeness, samples FROM duration ORDER BY likeness", samples, &mut hand)
+    each(connection, "SELECT likeness, samples FROM duration ORDER BY likeness", samples, &mut hand)?;
+    let mut schedules = schedules::all(connection).map_err(error)?.into_iter();
+    schedules.try_for_each(|schedule| hand(Item::Schedule(Box::new(schedule))))
 }
 
 fn each(
@@ -124,7 +126,7 @@ fn fill(connection: &mut Connection, supply: Supply<'_>) -> Result<(), MovingErr
     let error = |error| MovingError::from(failed(UNPACK)(error));
     let transaction = connection.transaction().map_err(error)?;
     let Marks { event, .. } = marks(&transaction).map_err(error)?;
-    if event.0 > 0 {
+    if event.0 > 0 || !schedules::all(&transaction).map_err(error)?.is_empty() {
         return Err(MovingError::Inhabited);
     }
     transaction.execute_batch("DELETE FROM queue; DELETE FROM duration; DELETE FROM announced").map_err(error)?;
@@ -161,6 +163,7 @@ fn put(connection: &Connection, item: &Item) -> Result<(), NotPut> {
         Item::Job(moved) => put_job(connection, moved)?,
         Item::Chat(told) => insert(connection, "announced", &rows::told(told))?,
         Item::Samples(samples) => insert(connection, "duration", &rows::samples(samples))?,
+        Item::Schedule(schedule) => insert(connection, "schedule", &rows::schedule(schedule)?)?,
     }
     Ok(())
 }

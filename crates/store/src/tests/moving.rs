@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use longshore_domain::access::{Conversation, Principal};
@@ -18,6 +19,7 @@ use crate::SqliteOptions;
 use crate::conformance::Place;
 use crate::conformance::model::{Moving, agree_while_moving};
 use crate::conformance::scene::{BEGIN, MANY, Scene, cancel};
+use crate::conformance::schedules::new_schedule;
 use crate::moving::{Blob, BlobKind, Entry, House, MovingError, Packed, PackedReader, Summary};
 
 fn sqlite(folder: &Folder) -> House {
@@ -109,6 +111,9 @@ async fn furnish(scene: &Scene) -> Vec<JobId> {
     let picky = scene.accept(NewJob { requires: "gpu linux".parse().unwrap(), ..scene.job() }).await;
     let removed = scene.ran(scene.job(), 0).await;
     assert_eq!(scene.store.remove(vec![removed.id]).await.unwrap(), [removed.id]);
+    let mut schedule = new_schedule(scene, "it's \"nightly\" \\x00", BEGIN);
+    schedule = schedule.fired(BEGIN, told.id, Some(BEGIN.plus(Duration::from_secs(60))));
+    assert!(scene.store.write_schedule(schedule).await.unwrap());
     vec![told.id, untold.id, keyed.id, waiting.id, picky.id]
 }
 
@@ -134,6 +139,7 @@ async fn everything_comes_along() {
         }
         let events = scene.store.events(EventSeq(0), None, MANY).await.unwrap();
         let last = scene.store.last_event().await.unwrap();
+        let schedules = scene.store.schedules().await.unwrap();
         scene.store.close().await;
         scene = scene.with(home.move_on().await);
         let store = &scene.store;
@@ -144,6 +150,7 @@ async fn everything_comes_along() {
         }
         assert_eq!(store.events(EventSeq(0), None, MANY).await.unwrap(), events);
         assert_eq!(store.last_event().await.unwrap(), last);
+        assert_eq!((store.schedules().await.unwrap(), schedules.len()), (schedules, 1));
         let untold = store.announce(notice(true)).await.unwrap();
         assert_eq!(untold.jobs.iter().map(|job| job.id).collect::<Vec<_>>(), jobs[1..2]);
         let likeness = store.job(jobs[0]).await.unwrap().unwrap().likeness;

@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::{Folder, open};
 use crate::conformance::scene::queue;
-use crate::sqlite::{announced, lines, list, queries, questions, record, retention};
+use crate::sqlite::{announced, lines, list, queries, questions, record, retention, schedules};
 
 fn plan(connection: &Connection, sql: &str) -> String {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
@@ -37,6 +37,8 @@ async fn hot_queries_use_their_indexes() {
     check(lines::READY_SQL, "SEARCH job USING COVERING INDEX job_open (phase=? AND queue=?)");
     check(record::DUE_SQL, "SEARCH job USING COVERING INDEX job_due (due_at>? AND due_at<?)");
     check(queries::NEXT_DUE_SQL, "SEARCH job USING COVERING INDEX job_due");
+    check(schedules::DUE_SQL, "SEARCH schedule USING INDEX schedule_next (next_at>? AND next_at<?)");
+    check(schedules::NEXT_SQL, "SEARCH schedule USING COVERING INDEX schedule_next");
     check(&record::live_sql(), "SEARCH job USING INDEX job_open (phase=?)");
     // What is found is put together in memory, once for each opening.
     let labelled = plan(&connection, lines::LABELLED_SQL);

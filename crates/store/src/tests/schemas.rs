@@ -11,6 +11,7 @@ use longshore_domain::store::{Claim, JobFilter, NewDocument, NewJob, QuestionFil
 use super::{Folder, open};
 use crate::conformance::nodes::new_node;
 use crate::conformance::scene::{BEGIN, LEASE, MANY, Scene, answered, cancel, ended, node};
+use crate::conformance::schedules::new_schedule;
 use crate::sqlite::migrations::MIGRATIONS;
 
 fn kept(migration: &str) -> PathBuf {
@@ -50,6 +51,8 @@ async fn fill(scene: &Scene) {
     scene.store.secret("sessions".into(), [7; 32]).await.unwrap();
     let document = NewDocument { name: "tokens".into(), replaces: 0, text: "[]".into(), keep: None };
     assert!(scene.store.write_document(document, scene.now()).await.unwrap());
+    let schedule = new_schedule(scene, "nightly", BEGIN.plus(Duration::from_secs(86_400)));
+    assert!(scene.store.write_schedule(schedule).await.unwrap());
 }
 
 fn gpu() -> Labels {
@@ -131,6 +134,7 @@ async fn databases_of_all_schemas_open_and_go_on() {
         }
         let document = scene.store.document("tokens".into()).await.unwrap();
         assert_eq!(document.map(|document| document.text), (at >= 6).then(|| "[]".into()), "{migration}");
+        assert_eq!(scene.store.schedules().await.unwrap().len(), usize::from(at >= 7), "{migration}");
         scene.store.close().await;
     }
 }

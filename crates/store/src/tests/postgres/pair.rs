@@ -7,13 +7,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use longshore_domain::access::Principal;
 use longshore_domain::artifact::{Artifact, Digest};
-use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId};
+use longshore_domain::id::{EventSeq, JobId, JobNumber, NodeId, ScheduleId};
 use longshore_domain::job::{Event, EventRecord, Job, JobSpec, Question};
 use longshore_domain::node::{NewNode, NodeRecord};
 use longshore_domain::position::Position;
+use longshore_domain::schedule::Schedule;
 use longshore_domain::store::{
-    Ages, ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, HeldAttempt, IdempotencyKey, JobFilter, Keep,
-    NewDocument, NewJob, Notice, OldJobs, QuestionFilter, Queue, Store, StoreError, StoreFacts, Submitted, Unannounced,
+    Ages, ArtifactRecords, Change, Claim, ClaimedJob, Counts, Document, Fire, Fired, HeldAttempt, IdempotencyKey,
+    JobFilter, Keep, NewDocument, NewJob, Notice, OldJobs, QuestionFilter, Queue, ScheduleRecords, Store, StoreError,
+    StoreFacts, Submitted, Unannounced,
 };
 use longshore_domain::time::Timestamp;
 
@@ -79,6 +81,37 @@ impl ArtifactRecords for Turns {
 
     async fn take_over_collections(&self, age: Duration, limit: usize, now: Timestamp) -> Answer<Vec<Digest>> {
         self.node().take_over_collections(age, limit, now).await
+    }
+}
+
+#[async_trait]
+impl ScheduleRecords for Turns {
+    async fn schedules(&self) -> Answer<Vec<Schedule>> {
+        self.node().schedules().await
+    }
+
+    async fn write_schedule(&self, schedule: Schedule) -> Answer<bool> {
+        self.node().write_schedule(schedule).await
+    }
+
+    async fn remove_schedule(&self, id: ScheduleId) -> Answer<bool> {
+        self.node().remove_schedule(id).await
+    }
+
+    async fn due_schedules(&self, now: Timestamp, limit: usize) -> Answer<Vec<Schedule>> {
+        self.node().due_schedules(now, limit).await
+    }
+
+    async fn next_firing(&self, now: Timestamp) -> Answer<Option<Duration>> {
+        self.node().next_firing(now).await
+    }
+
+    async fn fire(&self, fire: Fire, now: Timestamp) -> Answer<Fired> {
+        self.node().fire(fire, now).await
+    }
+
+    async fn present(&self, now: Timestamp) -> Answer<Timestamp> {
+        self.node().present(now).await
     }
 }
 
