@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use longshore_domain::{JobId, Nonce, QuestionId, Timestamp};
+use longshore_domain::{JobId, Nonce, QuestionId, ScheduleId, Timestamp};
 
 /// Tells the time: the machine's, or one that a test moves.
 #[derive(Clone, Debug)]
@@ -45,6 +45,11 @@ impl Clock {
     /// A new job id for this instant.
     pub fn new_job_id(&self) -> JobId {
         JobId::new(self.now(), random())
+    }
+
+    /// A new schedule id for this instant.
+    pub fn new_schedule_id(&self) -> ScheduleId {
+        ScheduleId::new(self.now(), random())
     }
 
     /// A new question id for this instant.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use longshore_domain::store::{Change, StoreError};
 
+use crate::firing::fire_due;
 use crate::inner::Inner;
 
 /// Jobs changed in one transaction, so that a flood does not hold up other callers.
@@ -16,7 +17,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// Longest sleep for something that is due far away, so that a stepped clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
-/// Queues waiting jobs when their time has come, and lets questions run out at their deadlines.
+/// Queues waiting jobs when their time has come, lets schedules fire, and lets questions run out at their deadlines.
 pub(crate) async fn run_due(inner: Arc<Inner>) {
     loop {
         let sleep = match do_due(&inner).await {
@@ -52,8 +53,13 @@ async fn do_due(inner: &Inner) -> Result<Option<Duration>, StoreError> {
             break;
         }
     }
+    let fired = fire_due(inner).await?;
     let now = inner.clock.now();
-    let due = [inner.store.next_due(now).await?, inner.store.next_question_deadline(now).await?];
+    let firing = match fired {
+        true => inner.store.next_firing(now).await?,
+        false => Some(FAILURE_PAUSE),
+    };
+    let due = [inner.store.next_due(now).await?, inner.store.next_question_deadline(now).await?, firing];
     let next = due.into_iter().flatten().min();
     // One millisecond more: the timer may fire within the millisecond before.
     Ok(next.map(|length| length.min(SLEEP_MAX) + Duration::from_millis(1)))

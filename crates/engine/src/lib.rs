@@ -4,6 +4,7 @@
 //! above it in this list; the doors (MCP, HTTP, CLI) translate, call an operation here, and translate back.
 
 mod attempt;
+mod calendar;
 pub mod clock;
 mod command;
 mod disowned;
@@ -11,6 +12,7 @@ mod dispatch;
 mod ending;
 mod engine;
 pub mod environment;
+mod firing;
 mod fixture;
 mod hub;
 mod inner;

@@ -73,13 +73,16 @@ impl Others {
     }
 }
 
-/// Has this node look for ready jobs and for dependents to tell: what another node held while this one looked, and let go
-/// of or died with, no event tells of.
+/// Has this node look for ready jobs, for dependents to tell and for schedules that are due: what another node held while
+/// this one looked, and let go of or died with, no event tells of.
 async fn look_now_and_then(inner: &Inner) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         inner.ready.notify_one();
         inner.settle.notify_one();
+        if let Ok(Some(Duration::ZERO)) = inner.store.next_firing(inner.clock.now()).await {
+            inner.due.notify_one();
+        }
     }
 }
 

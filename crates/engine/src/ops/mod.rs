@@ -20,6 +20,7 @@ mod remove;
 mod retention;
 mod retry;
 mod room;
+mod schedules;
 mod submit;
 mod view;
 mod wait;
@@ -33,6 +34,7 @@ pub use output::{OUTPUT_BYTES_MAX, OutputCursor, OutputPage, OutputQuery, Output
 pub use questions::{Answered, Answering, OpenQuestions, QuestionPage};
 pub use remove::Removed;
 pub use retention::RetentionReport;
+pub use schedules::NewSchedule;
 pub use submit::{Accepted, Submit};
 pub use view::JobView;
 pub use wait::{WAIT_JOBS_MAX, WaitFor, Waited};

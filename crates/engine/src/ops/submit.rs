@@ -170,6 +170,15 @@ impl Engine {
         Ok(ids)
     }
 
+    /// The job that would be made of a request, with nothing wrong about it.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub(super) async fn checked(&self, caller: &Caller, request: Submit) -> Result<NewJob, Fault> {
+        check_texts(request.name.as_deref(), request.key.as_deref(), &request.retry)?;
+        self.new_job(caller, request, None).await
+    }
+
     async fn new_job(&self, caller: &Caller, request: Submit, key: Option<IdempotencyKey>) -> Result<NewJob, Fault> {
         let after = self.resolve_after(caller, &request.after).await?;
         let inherited = environment::inherited(request.inherited, &self.inner.settings.env_allow);

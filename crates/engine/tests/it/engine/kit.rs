@@ -29,6 +29,8 @@ pub(super) struct Kit {
     pub(super) folder: PathBuf,
     /// What several share; without it the store is a file of its own.
     pub(super) shared: Option<Shared>,
+    /// What a restarted engine goes by.
+    pub(super) clock: Clock,
     _shims: ShimsEnd,
     _folder: tempfile::TempDir,
 }
@@ -82,15 +84,16 @@ impl Kit {
             fixtures: true,
         };
         change(&mut settings);
-        let engine = open(&path, shared.as_ref(), &settings).await;
-        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, shared, _folder: folder }
+        let clock = Clock::system();
+        let engine = open(&path, shared.as_ref(), &clock, &settings).await;
+        Self { engine, _shims: ShimsEnd::of(&settings.run_dir), settings, folder: path, shared, clock, _folder: folder }
     }
 
     /// Ends this engine and starts another on the same folders, as a restarted daemon would.
     pub(super) async fn restart(&mut self, change: impl FnOnce(&mut Settings)) {
         self.engine.close(LIMIT).await;
         change(&mut self.settings);
-        self.engine = open(&self.folder, self.shared.as_ref(), &self.settings).await;
+        self.engine = open(&self.folder, self.shared.as_ref(), &self.clock, &self.settings).await;
     }
 
     pub(super) async fn submit(&self, request: Submit) -> Job {
@@ -173,14 +176,14 @@ impl Gate {
     }
 }
 
-async fn open(folder: &std::path::Path, shared: Option<&Shared>, settings: &Settings) -> Engine {
+async fn open(folder: &std::path::Path, shared: Option<&Shared>, clock: &Clock, settings: &Settings) -> Engine {
     let Some(shared) = shared else {
         let store = SqliteStore::open(folder.join("jobs.db"), SqliteOptions::default()).unwrap();
-        return Engine::open(Arc::new(store), Clock::system(), settings.clone()).await.unwrap();
+        return Engine::open(Arc::new(store), clock.clone(), settings.clone()).await.unwrap();
     };
     let store = Arc::new(PostgresStore::open(PostgresOptions::new(&shared.database)).await.unwrap());
     let peers = Arc::new(shared.peers.clone());
-    let engine = Engine::open_among(peers, store, Clock::system(), settings.clone()).await.unwrap();
+    let engine = Engine::open_among(peers, store, clock.clone(), settings.clone()).await.unwrap();
     shared.peers.0.lock().unwrap().insert(settings.node.id, Some(engine.clone()));
     engine
 }

@@ -11,5 +11,6 @@ mod kit;
 mod nodes;
 mod recovery;
 mod retaining;
+mod scheduling;
 mod seeing;
 mod submitting;
