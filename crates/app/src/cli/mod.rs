@@ -2,6 +2,7 @@
 
 mod brief;
 mod cancel;
+mod command_args;
 mod completions;
 mod config;
 mod doctor;
@@ -22,6 +23,7 @@ mod result;
 mod retry;
 mod rm;
 mod run;
+mod schedule;
 mod serve;
 mod show;
 mod status_line;
@@ -52,6 +54,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Args>),
+    Schedule(schedule::Args),
     Ls(ls::Args),
     Show(show::Args),
     Logs(logs::Args),
@@ -124,6 +127,7 @@ fn dispatch(command: Command) -> Outcome {
     let client = || Client::connect(&home);
     match command {
         Command::Run(args) => run::run(*args, &home),
+        Command::Schedule(args) => schedule::run(args, &home),
         Command::Ls(args) => ls::run(&args, &client()?),
         Command::Show(args) => show::run(&args, &client()?),
         Command::Logs(args) => logs::run(&args, &client()?),

@@ -1,6 +1,5 @@
 //! `longshore run`: submits a command; in the foreground also shows its output and ends as it does.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc;
 
 use clap::Parser;
@@ -8,12 +7,13 @@ use longshore_domain::fault::{Fault, FaultCode};
 use tokio::signal::unix::{SignalKind, signal};
 use ureq::http::Method;
 
+use super::command_args::{CommandArgs, milliseconds};
 use super::follow::{Follower, Start, gap};
 use super::status_line::StatusLine;
 use super::term::{self, Stream};
 use super::{CliError, Outcome, exit, job_text};
 use crate::client::Client;
-use crate::config::{Config, Flags, environment, units};
+use crate::config::{Config, Flags, environment};
 use crate::home::{Home, random_hex};
 use crate::http::wire::{AcceptedBody, JobBody, JobDetailBody, SubmitBody};
 
@@ -31,18 +31,6 @@ pub(super) struct Args {
     /// Print the job as JSON; in the foreground when it has ended, without its output
     #[arg(long)]
     json: bool,
-    /// The line to stand in
-    #[arg(long, value_name = "NAME")]
-    queue: Option<String>,
-    /// Stop it after this long, e.g. 10m
-    #[arg(long, value_name = "LENGTH", value_parser = milliseconds)]
-    deadline: Option<u64>,
-    /// Ask it once to end after this long, before the deadline
-    #[arg(long, value_name = "LENGTH", value_parser = milliseconds)]
-    soft_deadline: Option<u64>,
-    /// Run it again up to N times if it fails; running twice must be harmless
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    retry: u32,
     /// Run it after this job has succeeded; may be repeated
     #[arg(long, value_name = "JOB")]
     after: Vec<String>,
@@ -52,36 +40,6 @@ pub(super) struct Args {
     /// A name for people
     #[arg(long)]
     name: Option<String>,
-    /// Higher runs first within its queue
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
-    priority: i16,
-    /// Run it on a node that has this label; may be repeated
-    #[arg(long, value_name = "LABEL")]
-    require: Vec<String>,
-    /// Working directory; this one if absent
-    #[arg(long, value_name = "DIR")]
-    cwd: Option<String>,
-    /// A variable for the command: NAME=VALUE, or NAME to pass on this terminal's; may be repeated
-    #[arg(long, value_name = "NAME[=VALUE]")]
-    env: Vec<String>,
-    /// Give the command to /bin/sh as one line
-    #[arg(long)]
-    shell: bool,
-    /// Capture standard output and standard error apart
-    #[arg(long)]
-    split: bool,
-    /// Limit on memory, e.g. 2G
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
-    memory: Option<u64>,
-    /// Limit on processes
-    #[arg(long, value_name = "N")]
-    processes: Option<u64>,
-    /// Niceness to add, 0 to 19
-    #[arg(long, value_name = "N")]
-    nice: Option<u8>,
-    /// Bytes of output to keep, e.g. 10M
-    #[arg(long, value_name = "SIZE", value_parser = units::size)]
-    output_max: Option<u64>,
     /// Not before this instant, e.g. 2026-11-20T22:00:00Z
     #[arg(long, value_name = "INSTANT", conflicts_with = "in")]
     at: Option<String>,
@@ -91,14 +49,8 @@ pub(super) struct Args {
     /// The chat it belongs to
     #[arg(long, value_name = "NAME")]
     conversation: Option<String>,
-    /// The command and its arguments, after `--`
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
-    command: Vec<String>,
-}
-
-fn milliseconds(text: &str) -> Result<u64, String> {
-    let length = units::length(text)?;
-    u64::try_from(length.as_millis()).map_err(|_| format!("`{text}` is too long"))
+    #[command(flatten)]
+    command: CommandArgs,
 }
 
 pub(super) fn run(args: Args, home: &Home) -> Outcome {
@@ -149,55 +101,15 @@ fn left(job: &JobBody) -> u8 {
 
 fn to_body(args: Args, env_allow: &[String]) -> Result<SubmitBody, Fault> {
     Ok(SubmitBody {
-        cwd: directory(args.cwd.as_deref())?,
-        env: named_variables(&args.env)?,
-        inherited: environment::inherited(env_allow),
-        command: match args.shell {
-            true => vec![args.command.join(" ")],
-            false => args.command,
-        },
-        shell: args.shell,
         name: args.name,
-        queue: args.queue,
-        priority: args.priority,
-        requires: args.require,
-        deadline_ms: args.deadline,
-        soft_deadline_ms: args.soft_deadline,
-        grace_ms: None,
-        memory_bytes: args.memory,
-        processes: args.processes,
-        nice: args.nice,
-        output_bytes_max: args.output_max,
-        split: args.split,
-        retries: args.retry,
         not_before: args.at,
         delay_ms: args.r#in,
         after: args.after,
         // A key of our own lets us ask again when the answer was lost, without a second job.
         key: Some(args.key.unwrap_or_else(|| format!("cli-{}", &random_hex()[..32]))),
         conversation: args.conversation.or_else(environment::conversation),
+        ..args.command.into_body(env_allow)?
     })
-}
-
-fn directory(named: Option<&str>) -> Result<String, Fault> {
-    let problem = |error: std::io::Error| Fault::invalid("cwd", error).next("give a directory with `--cwd`");
-    let path = match named {
-        Some(named) => std::path::absolute(named).map_err(problem)?,
-        None => std::env::current_dir().map_err(problem)?,
-    };
-    path.into_os_string().into_string().map_err(|_| Fault::invalid("cwd", "its path is not UTF-8"))
-}
-
-fn named_variables(named: &[String]) -> Result<BTreeMap<String, String>, Fault> {
-    let pairs = named.iter().map(|word| match word.split_once('=') {
-        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
-        None => match environment::variable(word) {
-            Some(value) => Ok((word.clone(), value)),
-            None => Err(Fault::invalid("env", format!("`{word}` is not set here, or not UTF-8"))
-                .next(format!("give it as `--env {word}=VALUE`"))),
-        },
-    });
-    pairs.collect()
 }
 
 /// A job in the foreground.

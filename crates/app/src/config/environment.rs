@@ -44,6 +44,11 @@ pub(crate) fn inherited(extra: &[String]) -> BTreeMap<String, String> {
     longshore_engine::environment::inherited(all, extra)
 }
 
+/// The name of the time zone that this process goes by, if it has one.
+pub(crate) fn time_zone() -> Option<String> {
+    jiff::tz::TimeZone::try_system().ok()?.iana_name().map(str::to_owned)
+}
+
 /// The chat that this process belongs to, if whoever started it said so: we, or the client that a shell or server
 /// belongs to.
 pub(crate) fn conversation() -> Option<String> {

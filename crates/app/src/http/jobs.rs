@@ -53,7 +53,11 @@ pub(super) async fn submit(
     Ok((status, Json(AcceptedBody { job, existing: accepted.existing })))
 }
 
-fn to_submit(body: SubmitBody) -> Result<Submit, Fault> {
+/// What a caller sent as a request to the engine.
+///
+/// # Errors
+/// `invalid_argument`.
+pub(super) fn to_submit(body: SubmitBody) -> Result<Submit, Fault> {
     let not_before = match (&body.not_before, body.delay_ms) {
         (Some(_), Some(_)) => return Err(Fault::invalid("delay_ms", "give it or `not_before`, not both")),
         (Some(text), None) => Some(When::At(text.parse().map_err(|problem| Fault::invalid("not_before", problem))?)),

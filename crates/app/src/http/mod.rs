@@ -15,6 +15,7 @@ mod nodes;
 mod openapi;
 pub(crate) mod output;
 mod peer;
+mod schedules;
 mod wait;
 pub(crate) mod wire;
 
@@ -167,7 +168,8 @@ fn routes(app: &App) -> Router {
         .merge(events::routes())
         .merge(gc::routes())
         .merge(daemon::routes())
-        .merge(nodes::routes());
+        .merge(nodes::routes())
+        .merge(schedules::routes());
     Router::new()
         .nest("/api/v1", api)
         .merge(daemon::open_routes())

@@ -6,7 +6,7 @@ use utoipa::openapi::OpenApi as Description;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{App, brief, daemon, events, gc, job, jobs, metadata, nodes, output, wait};
+use super::{App, brief, daemon, events, gc, job, jobs, metadata, nodes, output, schedules, wait};
 
 pub(super) fn routes() -> Router<App> {
     Router::new().route("/openapi.json", get(|| async { Json(description()) }))
@@ -22,7 +22,8 @@ pub(crate) fn description() -> Description {
     info(title = "Longshore", description = "Durable jobs for AI agents."),
     paths(
         jobs::submit, jobs::list, job::show, job::cancel, job::retry, job::pin, job::remove, output::read, wait::one,
-        wait::several, brief::brief, events::follow, gc::collect, nodes::list, nodes::drain, nodes::idle, daemon::details, daemon::health,
+        wait::several, brief::brief, events::follow, gc::collect, nodes::list, nodes::drain, nodes::idle, schedules::list,
+        schedules::add, schedules::show, schedules::pause, schedules::remove, daemon::details, daemon::health,
         metadata::protected_resource, metadata::protected_resource_of
     ),
     modifiers(&Bearer)

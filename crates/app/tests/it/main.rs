@@ -20,4 +20,5 @@ mod postgres;
 mod privileges;
 mod refusals;
 mod restoring;
+mod schedules;
 mod scripts;

@@ -23,7 +23,7 @@ pub struct NewSchedule {
 }
 
 impl Engine {
-    /// Makes a schedule that fires from now on.
+    /// Makes a schedule that fires from now on. If the caller has it already it is answered as it stands.
     ///
     /// # Errors
     /// `invalid_argument`, `too_large`; `state_conflict` if the caller has another of that name; nothing was made.
@@ -35,7 +35,6 @@ impl Engine {
         let times = Times::of(&calendar)?;
         let submit = Submit { name: Some(name.clone()), key: None, not_before: None, after: vec![], ..job };
         let job = self.checked(caller, submit).await?;
-        self.check_room(caller, &name).await?;
         let made_at = self.inner.store.present(self.inner.clock.now()).await?;
         let Some(next_at) = times.after(made_at) else {
             return Err(Fault::invalid("cron", format!("`{}` never comes", calendar.cron.escape_debug())));
@@ -59,7 +58,10 @@ impl Engine {
             last: None,
             skipped_at: None,
         };
-        self.write_schedule(schedule).await
+        match self.same(&schedule).await? {
+            Some(same) => Ok(same),
+            None => self.write_schedule(schedule).await,
+        }
     }
 
     /// The schedules that the caller may see, by owner and name.
@@ -119,17 +121,29 @@ impl Engine {
         Ok(schedule)
     }
 
-    async fn check_room(&self, caller: &Caller, name: &str) -> Result<(), Fault> {
+    /// The schedule on record that is just like a new one.
+    ///
+    /// # Errors
+    /// `state_conflict` if another one has its name, or there is no room for more.
+    async fn same(&self, new: &Schedule) -> Result<Option<Schedule>, Fault> {
         let all = self.inner.store.schedules().await?;
-        if all.iter().any(|other| other.name == name && other.principal.name == caller.principal.name) {
-            return Err(Fault::new(FaultCode::StateConflict, format!("there is a schedule `{}`", name.escape_debug()))
-                .next("remove it first, or choose another name"));
+        let room = all.len() < SCHEDULES_MAX;
+        let has_its_name = |other: &Schedule| other.name == new.name && other.principal.name == new.principal.name;
+        let is_like_it = |other: &Schedule| {
+            (&other.calendar, other.overlap, &other.template) == (&new.calendar, new.overlap, &new.template)
+        };
+        match all.into_iter().find(has_its_name) {
+            Some(other) if is_like_it(&other) => Ok(Some(other)),
+            Some(other) => {
+                let message = format!("there is another schedule `{}`", other.name.escape_debug());
+                Err(Fault::new(FaultCode::StateConflict, message).next("remove it first, or choose another name"))
+            }
+            None if !room => {
+                let message = format!("there are {SCHEDULES_MAX} schedules, not more");
+                Err(Fault::new(FaultCode::StateConflict, message).next("remove some that are not needed"))
+            }
+            None => Ok(None),
         }
-        if all.len() >= SCHEDULES_MAX {
-            return Err(Fault::new(FaultCode::StateConflict, format!("there are {SCHEDULES_MAX} schedules, not more"))
-                .next("remove some that are not needed"));
-        }
-        Ok(())
     }
 
     /// Writes a schedule over the version that was seen, and has its next time looked at.

@@ -210,7 +210,7 @@ pub(crate) fn outcome_status(name: &str) -> Option<OutcomeStatus> {
     [Succeeded, Failed, Cancelled, Skipped].into_iter().find(|status| status.as_str() == name)
 }
 
-fn instant(at: Option<Timestamp>) -> Option<String> {
+pub(super) fn instant(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }
 

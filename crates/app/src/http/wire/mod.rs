@@ -7,6 +7,7 @@ mod job;
 mod nodes;
 mod peers;
 mod requests;
+mod schedules;
 
 pub(crate) use answers::{
     AcceptedBody, CountsBody, DaemonBody, EventBody, FaultBody, GcReportBody, HealthBody, JobsBody, QueueBody,
@@ -18,3 +19,4 @@ pub(crate) use job::{JobBody, JobDetailBody, OutcomeBody, ProgressBody, SpecBody
 pub(crate) use nodes::{DrainBody, NodeBody, NodesBody};
 pub(crate) use peers::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery};
 pub(crate) use requests::{CancelBody, GcBody, PinBody, SubmitBody, WaitBody};
+pub(crate) use schedules::{NewScheduleBody, PauseBody, ScheduleBody, SchedulesBody};

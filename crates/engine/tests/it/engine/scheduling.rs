@@ -135,12 +135,13 @@ async fn a_paused_or_removed_schedule_makes_no_more_jobs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_schedule_is_refused_and_makes_none() {
     let kit = Kit::new().await;
-    kit.schedule(new("taken", NEVER_SOON, "true")).await;
+    let taken = kit.schedule(new("taken", NEVER_SOON, "true")).await;
+    assert_eq!(kit.schedule(new("taken", NEVER_SOON, "true")).await, taken, "once more, it is the same");
     let zone = |zone: &str| Calendar { cron: NEVER_SOON.into(), time_zone: zone.into() };
     let nowhere = NewSchedule { calendar: zone("Nowhere"), ..new("a", NEVER_SOON, "true") };
     let missing = |cwd: &str| Submit { cwd: cwd.into(), ..shell("true") };
     for (new, expected) in [
-        (new("taken", NEVER_SOON, "true"), FaultCode::StateConflict),
+        (new("taken", NEVER_SOON, "false"), FaultCode::StateConflict),
         (new("a", "* * *", "true"), FaultCode::InvalidArgument),
         (new("a", "0 0 30 2 *", "true"), FaultCode::InvalidArgument),
         (new("", NEVER_SOON, "true"), FaultCode::InvalidArgument),
