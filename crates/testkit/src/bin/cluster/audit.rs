@@ -1,6 +1,6 @@
 //! What must be so after everything is well again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::orders;
 use crate::plan::Plan;
 use crate::record::Record;
+use crate::ticks;
 use crate::watch::Seen;
 
 /// Longest wait for what jobs leave behind.
@@ -56,8 +57,10 @@ impl Audit<'_> {
         }
         let plans: HashMap<_, _> =
             self.accepted.iter().filter_map(|job| Some((job.id.parse().ok()?, &job.plan))).collect();
-        let unasked = self.record.jobs.keys().filter(|id| !plans.contains_key(*id));
+        let ticks: HashSet<_> = self.record.ticks.iter().map(|(id, _)| *id).collect();
+        let unasked = self.record.jobs.keys().filter(|id| !plans.contains_key(*id) && !ticks.contains(*id));
         findings.faults.extend(unasked.map(|id| format!("{id} is a job that nobody was answered about")));
+        findings.faults.extend(ticks::broken(self.record));
         findings.faults.extend(orders::broken(self.record, &plans));
         findings.faults.extend(left_over(self.nodes, self.marks));
         findings.breaches = self.breaches(&plans);

@@ -3,7 +3,7 @@
 //! seen nothing but what was acknowledged. Drives the real binary from outside, as a script would.
 //!
 //! Afterwards every acknowledged job must be finished as its script says, none that may not run twice did, no attempt ran
-//! twice, nothing ran too early or where it may not, no outcome has changed, the whole history keeps its rules, and nothing
+//! twice, nothing ran too early or where it may not, no time of a schedule made two jobs, no outcome has changed, the whole history keeps its rules, and nothing
 //! is left over. With `--expect-breach` the binary is one that breaks the rules, and the test is whether that is seen.
 
 mod audit;
@@ -16,6 +16,7 @@ mod plan;
 mod proxy;
 mod record;
 mod tickets;
+mod ticks;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -90,9 +91,11 @@ fn main() -> Result<()> {
     let started = Instant::now();
     nodes.iter().try_for_each(Node::up)?;
     let watch = Watch::start(database.clone());
+    ticks::start(&nodes[0], &marks)?;
     let accepted = submit_and_disturb(&options, seed, &nodes, server, &marks)?;
     let submitted = started.elapsed();
     nodes.iter().try_for_each(Node::up)?;
+    ticks::stop(&nodes[0])?;
     let record = Record::read(&database)?;
     let ended = started.elapsed();
     let seen = watch.end()?;
@@ -158,7 +161,8 @@ fn disturb(options: &Options, nodes: &[Node], server: &Server, tickets: &Tickets
 fn summary(Findings { endings, .. }: &Findings, record: &Record) -> String {
     let endings: Vec<_> = endings.iter().map(|(ending, count)| format!("{count} {ending}")).collect();
     let given_up = record.history.iter().filter(|line| line.kind == EventKind::Expired).count();
-    format!("{}; {} lines of history, {given_up} leases given up", endings.join(", "), record.history.len())
+    let (lines, ticks) = (record.history.len(), record.ticks.len());
+    format!("{}; {ticks} of a schedule; {lines} lines of history, {given_up} leases given up", endings.join(", "))
 }
 
 fn judge(Findings { breaches, faults, .. }: Findings, expect_breach: bool) -> Result<()> {

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use longshore_domain::job::EventRecord;
+use longshore_domain::job::{EventRecord, JobSpec};
 use longshore_domain::store::{JobFilter, Store};
 use longshore_domain::{EventSeq, Job, JobId, JobNumber, NodeId};
 use longshore_store::{PostgresOptions, PostgresStore};
+
+use crate::ticks::NAME;
 
 /// Longest wait for the last jobs.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
@@ -20,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) history: Vec<EventRecord>,
     /// Nodes by name.
     pub(crate) nodes: HashMap<String, NodeId>,
+    /// What the jobs of the schedule do.
+    pub(crate) ticks: Vec<(JobId, JobSpec)>,
 }
 
 impl Record {
@@ -31,7 +35,9 @@ impl Record {
             settle(&store).await?;
             let nodes = store.nodes(longshore_domain::Timestamp::from_millis(0)).await?;
             let nodes = nodes.into_iter().map(|record| (record.node.name, record.node.id)).collect();
-            let record = Self { jobs: jobs(&store).await?, history: history(&store).await?, nodes };
+            let jobs = jobs(&store).await?;
+            let ticks = ticks(&store, &jobs).await?;
+            let record = Self { jobs, history: history(&store).await?, nodes, ticks };
             store.close().await;
             Ok(record)
         })
@@ -65,6 +71,15 @@ async fn jobs(store: &PostgresStore) -> Result<HashMap<JobId, Job>> {
         before = Some(oldest.number);
         jobs.extend(page.into_iter().map(|job| (job.id, job)));
     }
+}
+
+async fn ticks(store: &PostgresStore, jobs: &HashMap<JobId, Job>) -> Result<Vec<(JobId, JobSpec)>> {
+    let mut ticks = vec![];
+    let made = jobs.values().filter(|job| job.name.as_deref() == Some(NAME));
+    for job in made {
+        ticks.push((job.id, store.spec(job.id).await?.context("a job without a spec")?));
+    }
+    Ok(ticks)
 }
 
 async fn history(store: &PostgresStore) -> Result<Vec<EventRecord>> {
