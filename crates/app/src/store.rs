@@ -6,9 +6,13 @@ use longshore_domain::fault::Fault;
 use longshore_domain::store::{Store, StoreError};
 use longshore_store::moving::House;
 use longshore_store::{Durability, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
+use sha2::{Digest as _, Sha256};
 
 use crate::config::{self, Config, StoreAt};
-use crate::home::Home;
+use crate::home::{Home, hex, random_bytes};
+
+/// Name of the secret that a store is named by.
+const IDENTITY_SECRET: &str = "identity";
 
 /// Opens the store, making it if need be.
 ///
@@ -23,6 +27,15 @@ pub(crate) async fn open(home: &Home, config: &Config) -> Result<Arc<dyn Store>,
             Ok(Arc::new(opened.map_err(|error| explain(error, location))?))
         }
     }
+}
+
+/// What names a store to whoever keeps something for it: the same for all its nodes, for as long as it is there.
+///
+/// # Errors
+/// The store's own.
+pub(crate) async fn identity(store: &dyn Store) -> Result<String, Fault> {
+    let secret = store.secret(IDENTITY_SECRET.into(), random_bytes()).await?;
+    Ok(hex(&Sha256::digest(secret)))
 }
 
 /// The store as something that moves.

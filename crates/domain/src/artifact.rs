@@ -152,6 +152,12 @@ pub trait Artifacts: fmt::Debug + Send + Sync + 'static {
     /// Finds out whether artifacts can be written and listed.
     async fn check(&self) -> Result<(), ArtifactError>;
 
+    /// Makes the place that of a store, if it is nobody's yet: whoever collects what no job has must know all jobs.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Taken`] if it is another store's.
+    async fn claim(&self, store: &str) -> Result<(), ArtifactError>;
+
     /// Keeps some bytes; durable once this returns. What is there already is not sent again. Can be interrupted at any
     /// point: an artifact is there as a whole or not at all.
     ///
@@ -206,6 +212,14 @@ pub enum ArtifactError {
         location: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// Another store keeps its artifacts there.
+    #[error("another store keeps its artifacts at {location}")]
+    Taken {
+        /// Where artifacts should be kept.
+        location: String,
+        /// The object that says whose the place is.
+        mark: String,
     },
     /// No such bucket, container or folder.
     #[error("{location} does not exist")]
@@ -266,6 +280,12 @@ impl From<ArtifactError> for Fault {
             ArtifactError::Misconfigured { .. } => {
                 Self::new(FaultCode::ConfigInvalid, message).next("correct the section `[artifacts]`")
             }
+            ArtifactError::Taken { mark, .. } => Self::new(FaultCode::ConfigInvalid, message)
+                .why("each of the two would delete what the other keeps")
+                .next(format!(
+                    "give this store a prefix of its own in `[artifacts] url`; if the other one is gone for good, delete the \
+                     object `{mark}` there"
+                )),
             ArtifactError::NoPlace { .. } => {
                 unavailable("make the bucket, container or folder, or correct `[artifacts] url`")
             }

@@ -43,7 +43,7 @@ async fn unpack(home: &Home, config: &Config, path: &Path, progress: Progress<'_
     let house = store::house(home, config);
     let found = house.summary().await.map_err(store_failed)?;
     let existing = found == told;
-    if !existing && found.jobs.count > 0 {
+    if !existing && (found.jobs.count > 0 || found.schedules.count > 0) {
         return Err(inhabited());
     }
     unpack_blobs(home, config, path, progress).await?;
@@ -85,7 +85,7 @@ async fn unpack_blobs(home: &Home, config: &Config, path: &Path, progress: Progr
             BlobKind::Artifact(digest) => {
                 let place = match &mut place {
                     Some(place) => place,
-                    None => place.insert(ObjectArtifacts::open(&config.artifacts.options)?),
+                    None => place.insert(own_place(home, config).await?),
                 };
                 let stored = put_artifact(home, &mut reader, place, path).await?;
                 if stored != digest {
@@ -96,6 +96,18 @@ async fn unpack_blobs(home: &Home, config: &Config, path: &Path, progress: Progr
         progress(reader.position());
     }
     Ok(())
+}
+
+/// The place that keeps the artifacts of the store that is filled.
+async fn own_place(home: &Home, config: &Config) -> Result<ObjectArtifacts, Fault> {
+    let place = ObjectArtifacts::open(&config.artifacts.options)?;
+    if config.artifacts.named {
+        let store = store::open(home, config).await?;
+        let identity = store::identity(store.as_ref()).await;
+        store.close().await;
+        place.claim(&identity?).await?;
+    }
+    Ok(place)
 }
 
 async fn put_tokens(home: &Home, config: &Config, reader: &mut PackedReader, path: &Path) -> Result<(), Fault> {

@@ -118,9 +118,9 @@ struct Keys {
 
 async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Keys), Fault> {
     let clock = Clock::system();
-    let artifacts = settings::artifacts(config).await?;
-    let settings = settings::engine(home, config, &clock, listen, artifacts)?;
     let store = store::open(home, config).await?;
+    let artifacts = settings::artifacts(config, store.as_ref()).await?;
+    let settings = settings::engine(home, config, &clock, listen, artifacts)?;
     if let StoreAt::Home = config.store {
         let keys = Keys { session: home.session_key()?, peers: None };
         return Ok((Engine::open(store, clock, settings).await?, keys));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use longshore_domain::artifact::Artifacts;
 use longshore_domain::fault::Fault;
 use longshore_domain::node::NewNode;
+use longshore_domain::store::Store;
 use longshore_engine::{Clock, Engine, Keeping, Settings};
 use longshore_mcp::{Server, ServerSettings};
 use longshore_store::ObjectArtifacts;
@@ -15,6 +16,7 @@ use crate::config::{Cgroup, Config};
 use crate::daemon::machine;
 use crate::home::Home;
 use crate::problem::file_failed;
+use crate::store;
 
 /// How long the end of an attempt waits for its output to be kept.
 const KEEPING_MAX: Duration = Duration::from_secs(60);
@@ -56,13 +58,16 @@ pub(super) fn engine(
     })
 }
 
-/// The place that keeps artifacts, which was looked at.
+/// The place that keeps artifacts of a store, which was looked at.
 ///
 /// # Errors
-/// `config_invalid`, `artifacts_unavailable`.
-pub(super) async fn artifacts(config: &Config) -> Result<Keeping, Fault> {
+/// `config_invalid`, also if it is another store's; `artifacts_unavailable`.
+pub(super) async fn artifacts(config: &Config, store: &dyn Store) -> Result<Keeping, Fault> {
     let artifacts = ObjectArtifacts::open(&config.artifacts.options)?;
     artifacts.check().await?;
+    if config.artifacts.named {
+        artifacts.claim(&store::identity(store).await?).await?;
+    }
     Ok(Keeping { artifacts: Arc::new(artifacts), output: config.artifacts.named, patience: KEEPING_MAX })
 }
 

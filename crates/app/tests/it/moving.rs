@@ -85,3 +85,19 @@ fn a_place_for_artifacts_is_looked_at_before_anything_starts() {
     let wrong = Home::configured("[artifacts]\nurl = \"bucket\"\n").run(&["serve"]);
     assert!(wrong.code == 78 && wrong.stderr.contains("expected `file:///folder`"), "{wrong:?}");
 }
+
+#[test]
+fn one_place_for_artifacts_serves_one_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = format!("[artifacts]\nurl = \"file://{}\"\n", folder.path().display());
+    let (first, second) = (Home::configured(&settings), Home::configured(&settings));
+    first.daemon();
+    let refused = second.run(&["up"]);
+    assert!(refused.code == 78 && refused.stderr.contains("another store keeps its artifacts"), "{refused:?}");
+    assert!(refused.stderr.contains("`store.txt`"), "{refused:?}");
+    first.run(&["down"]).ok();
+    first.daemon();
+    first.run(&["down"]).ok();
+    std::fs::remove_file(folder.path().join("store.txt")).unwrap();
+    second.daemon();
+}

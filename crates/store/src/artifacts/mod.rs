@@ -3,6 +3,7 @@
 //! An artifact is one object, `objects/<first two digits>/<SHA-256>`, in the form that `frames`
 //! describes, with a head that repeats the SHA-256.
 
+mod claim;
 mod content;
 mod errors;
 mod folder;
@@ -77,6 +78,10 @@ impl Artifacts for ObjectArtifacts {
         let written = self.objects.put(&readme, README_TEXT.into()).await;
         written.map_err(|error| self.place.failed("write", error))?;
         self.list().await?.next().await.map(drop)
+    }
+
+    async fn claim(&self, store: &str) -> Result<(), ArtifactError> {
+        claim::claim(self, store).await
     }
 
     async fn put(&self, source: &mut dyn Source) -> Result<Stored, ArtifactError> {

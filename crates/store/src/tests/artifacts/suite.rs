@@ -38,9 +38,18 @@ async fn check_all(options: &ArtifactOptions) {
     artifacts.check().await.unwrap();
     artifacts.check().await.unwrap();
     assert_eq!(listed(&artifacts).await, BTreeMap::new());
+    the_place_is_that_of_who_claims_it_first(&artifacts).await;
     what_was_put_comes_back(&artifacts).await;
     damage_is_told_and_no_wrong_byte_comes_out(&artifacts).await;
     what_is_not_put_wholly_is_not_there(&artifacts).await;
+}
+
+async fn the_place_is_that_of_who_claims_it_first(artifacts: &ObjectArtifacts) {
+    artifacts.claim("one").await.unwrap();
+    artifacts.claim("one").await.unwrap();
+    let taken = artifacts.claim("other").await.unwrap_err();
+    assert!(matches!(&taken, ArtifactError::Taken { mark, .. } if mark.ends_with("store.txt")), "{taken:?}");
+    artifacts.claim("one").await.unwrap();
 }
 
 async fn put(artifacts: &ObjectArtifacts, bytes: &[u8]) -> Digest {
