@@ -447,6 +447,9 @@ pub trait Store: ArtifactRecords + ScheduleRecords + Send + Sync + 'static {
     /// How long the newest successes of a likeness took, at most [`SAMPLES_MAX`](crate::estimate::SAMPLES_MAX).
     async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError>;
 
+    /// Forgets how long jobs of up to `limit` likenesses took of which nothing was learned for `age`; how many these were.
+    async fn forget_samples(&self, age: Duration, limit: usize, now: Timestamp) -> Result<usize, StoreError>;
+
     /// How many jobs stand where.
     async fn counts(&self) -> Result<Counts, StoreError>;
 

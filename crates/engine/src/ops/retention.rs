@@ -65,6 +65,9 @@ impl Engine {
         let counted = self.expire_outputs(&mut report).await?;
         self.make_room(&counted, &mut report).await?;
         self.archive_records(&mut report).await?;
+        if !dry_run {
+            self.forget_samples().await?;
+        }
         self.collect_artifacts(&mut report).await?;
         Ok(report)
     }
@@ -112,6 +115,13 @@ impl Engine {
             query.after = last.finished_at().map(|at| (at, last.number));
         }
         Ok(jobs)
+    }
+
+    /// Forgets how long jobs took of which no like one succeeded for as long as records are kept.
+    async fn forget_samples(&self) -> Result<(), Fault> {
+        let age = self.inner.settings.retention.record;
+        while self.inner.store.forget_samples(age, BATCH_MAX, self.inner.clock.now()).await? == BATCH_MAX {}
+        Ok(())
     }
 
     async fn archive_records(&self, report: &mut RetentionReport) -> Result<(), Fault> {

@@ -84,3 +84,18 @@ pub async fn what_successes_took_is_remembered_up_to_a_limit(place: &dyn Place) 
     let scene = scene.reopened(place).await;
     assert_eq!(scene.store.samples(likeness).await.expect("read").len(), SAMPLES_MAX);
 }
+
+pub async fn what_nothing_was_learned_of_for_long_is_forgotten(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let day = Duration::from_secs(86_400);
+    let named = |name: &str| NewJob { spec: spec(&[name]), ..scene.job() };
+    for name in ["old", "older", "kept"] {
+        scene.ran(named(name), 0).await;
+    }
+    scene.pass(day);
+    scene.ran(named("kept"), 0).await;
+    let forget = async |limit| scene.store.forget_samples(day / 2, limit, scene.now()).await.expect("done");
+    assert_eq!((forget(1).await, forget(MANY).await, forget(MANY).await), (1, 1, 0));
+    let left = async |name| scene.store.samples(named(name).spec.likeness()).await.expect("read").len();
+    assert_eq!((left("old").await, left("older").await, left("kept").await), (0, 0, 2));
+}

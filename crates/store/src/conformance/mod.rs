@@ -77,6 +77,7 @@ macro_rules! conformance {
             ends::without_leave_to_retry_a_lost_attempt_ends_the_job,
             ends::a_job_can_be_cancelled_in_every_state,
             ends::what_successes_took_is_remembered_up_to_a_limit,
+            ends::what_nothing_was_learned_of_for_long_is_forgotten,
             questions::a_question_is_kept_word_for_word_with_the_state_that_waits_for_it,
             questions::several_questions_are_answered_one_by_one,
             questions::the_first_of_many_answers_stands,

@@ -31,7 +31,7 @@ pub(super) struct Columns<'a> {
     pub(super) ended: Ended<'a>,
     pub(super) asks: Asks<'a>,
     pub(super) closes: Closes,
-    pub(super) samples: (Vec<i64>, Vec<Vec<u8>>),
+    pub(super) samples: Samples,
 }
 
 impl<'a> Columns<'a> {
@@ -62,11 +62,11 @@ impl<'a> Columns<'a> {
             columns.closes.closed_at.push(at.as_millis());
             columns.closes.answer.push(answer.as_ref().map(encoded).transpose()?);
         }
-        let samples = writes.samples.iter().map(|(likeness, samples)| {
-            let bytes = samples.iter().flat_map(|took| columns::sample(*took)).collect();
-            (*likeness as i64, bytes)
-        });
-        columns.samples = samples.unzip();
+        for (likeness, (samples, at)) in &writes.samples {
+            columns.samples.likeness.push(*likeness as i64);
+            columns.samples.bytes.push(samples.iter().flat_map(|took| columns::sample(*took)).collect());
+            columns.samples.learned_at.push(at.as_millis());
+        }
         Ok(columns)
     }
 }
@@ -166,6 +166,14 @@ pub(super) struct Closes {
     pub(super) id: Vec<String>,
     pub(super) closed_at: Vec<i64>,
     pub(super) answer: Vec<Option<String>>,
+}
+
+/// What was learned of likenesses.
+#[derive(Default)]
+pub(super) struct Samples {
+    pub(super) likeness: Vec<i64>,
+    pub(super) bytes: Vec<Vec<u8>>,
+    pub(super) learned_at: Vec<i64>,
 }
 
 impl<'a> JobRow<'a> {

@@ -50,7 +50,8 @@ pub(super) struct Writes<'d> {
     pub(super) asks: Vec<(JobNumber, Question)>,
     pub(super) closes: Vec<(QuestionId, Option<Answer>, Timestamp)>,
     pub(super) ends: Vec<End>,
-    pub(super) samples: BTreeMap<u64, Vec<Duration>>,
+    /// How long jobs of a likeness took, and when the last of them ended.
+    pub(super) samples: BTreeMap<u64, (Vec<Duration>, Timestamp)>,
     /// Claimed jobs whose specs are to be read.
     pub(super) taken: Vec<JobNumber>,
 }
@@ -173,7 +174,11 @@ impl<'d> Desk<'d> {
         for effect in effects {
             match effect {
                 Effect::Settle => self.writes.ends.push(End { job: job.number, line: self.writes.lines.len() }),
-                Effect::Learn(took) => self.writes.samples.entry(job.likeness).or_default().push(*took),
+                Effect::Learn(took) => {
+                    let (samples, at) = self.writes.samples.entry(job.likeness).or_default();
+                    samples.push(*took);
+                    *at = now;
+                }
                 Effect::Ask(question) => {
                     self.asked.note(job, question);
                     self.writes.asks.push((job.number, *question.clone()));

@@ -59,8 +59,9 @@ const CLOSE_QUESTIONS: &str = "UPDATE question AS q SET closed_at = n.closed_at,
      FROM unnest($1::text[], $2::bigint[], $3::text[]) AS n(id, closed_at, answer) \
      WHERE q.id = n.id AND q.closed_at IS NULL";
 /// Adds samples behind those there are, and keeps the newest.
-const LEARN: &str = "INSERT INTO duration (likeness, samples) SELECT * FROM unnest($1::bigint[], $2::bytea[]) \
-     ON CONFLICT (likeness) DO UPDATE SET samples = substring(duration.samples || excluded.samples \
+const LEARN: &str = "INSERT INTO duration (likeness, samples, learned_at) \
+     SELECT * FROM unnest($1::bigint[], $2::bytea[], $4::bigint[]) \
+     ON CONFLICT (likeness) DO UPDATE SET learned_at = excluded.learned_at, samples = substring(duration.samples || excluded.samples \
      FROM greatest(1, length(duration.samples) + length(excluded.samples) - $3 + 1))";
 /// Changed rows wake other nodes, once for all of them.
 pub(super) const NOTIFY: &str = "SELECT pg_notify($1, $2)";
@@ -157,7 +158,11 @@ impl<'c> Plan<'c> {
             plan.add(!ended.job.is_empty(), INSERT_ENDED, with(ended.values(), vec![&columns.count]));
             plan.add(!asks.job.is_empty(), INSERT_QUESTIONS, asks.values());
             plan.add(!closes.id.is_empty(), CLOSE_QUESTIONS, vec![&closes.id, &closes.closed_at, &closes.answer]);
-            plan.add(!samples.0.is_empty(), LEARN, vec![&samples.0, &samples.1, &SAMPLES_BYTES_MAX]);
+            plan.add(
+                !samples.likeness.is_empty(),
+                LEARN,
+                vec![&samples.likeness, &samples.bytes, &SAMPLES_BYTES_MAX, &samples.learned_at],
+            );
             plan.add(true, NOTIFY, vec![&node.channel, &node.tag]);
         } else if !updated.is_empty() {
             plan.ask(Gives::Newest, true, LAST_EVENT, vec![]);

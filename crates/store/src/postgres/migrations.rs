@@ -49,6 +49,11 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         sql: include_str!("../../migrations/postgres/0006_schedules.sql"),
         compatible_from: 3,
     },
+    Migration {
+        name: "0007_forgetting.sql",
+        sql: include_str!("../../migrations/postgres/0007_forgetting.sql"),
+        compatible_from: 3,
+    },
 ];
 
 /// The newest schema version that this build knows.

@@ -196,6 +196,12 @@ impl Store for PostgresStore {
         self.doors()?.pool.read("read samples", |session| queries::samples(session, likeness).boxed()).await
     }
 
+    async fn forget_samples(&self, age: Duration, limit: usize, now: Timestamp) -> Result<usize, StoreError> {
+        let (pool, limit) = (self.doors()?.pool, rows_max(limit));
+        pool.transact("forget durations", |node, turn| retention::forget_samples(node, turn, age, limit, now).boxed())
+            .await
+    }
+
     async fn counts(&self) -> Result<Counts, StoreError> {
         self.doors()?.pool.read("count jobs", |session| queries::counts(session).boxed()).await
     }

@@ -1,12 +1,15 @@
 //! Pinning, and what is left of jobs after their time.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use longshore_domain::id::{JobId, JobNumber};
 use longshore_domain::job::Job;
 use longshore_domain::store::StoreError;
+use longshore_domain::time::Timestamp;
 
 use super::artifacts;
+use super::clock::present_or;
 use super::desk::Desk;
 use super::errors::Attempted;
 use super::landing::land;
@@ -86,4 +89,36 @@ pub(super) async fn remove(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attem
     }
     land(node, turn, &Desk::default()).await?;
     Ok(removed.iter().map(|job| job.id).collect())
+}
+
+fn date_sql() -> String {
+    format!(
+        "UPDATE duration SET learned_at = {} WHERE likeness IN \
+         (SELECT likeness FROM duration WHERE learned_at IS NULL FOR UPDATE SKIP LOCKED)",
+        present_or("$1")
+    )
+}
+
+fn forget_sql() -> String {
+    format!(
+        "DELETE FROM duration WHERE likeness IN (SELECT likeness FROM duration WHERE learned_at < {} - $2::bigint \
+         LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING likeness",
+        present_or("$1")
+    )
+}
+
+/// Forgets durations of which nothing was learned for `age`. Those that nobody knows the age of are young.
+pub(super) async fn forget_samples(
+    node: &Node,
+    turn: &Turn<'_>,
+    age: Duration,
+    limit: i64,
+    now: Timestamp,
+) -> Attempted<usize> {
+    let (said, age) = (node.clock.said(now), i64::try_from(age.as_millis()).unwrap_or(i64::MAX / 2));
+    let (date, forget) = (date_sql(), forget_sql());
+    let steps = [Step::new(&date, vec![&said]), Step::new(&forget, vec![&said, &age, &limit])];
+    let answers = turn.session.run(&steps).await?;
+    land(node, turn, &Desk::default()).await?;
+    Ok(answers.last().map_or(0, Vec::len))
 }

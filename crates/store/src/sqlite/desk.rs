@@ -29,8 +29,8 @@ pub(super) struct Desk<'c> {
     pub(super) draining: HashSet<NodeId>,
     cache: JobCache,
     history: History,
-    /// How long jobs of a likeness took that succeeded in this batch.
-    learned: BTreeMap<u64, Vec<u8>>,
+    /// How long jobs of a likeness took that succeeded in this batch, and when the last of them did.
+    learned: BTreeMap<u64, (Vec<u8>, Timestamp)>,
     /// The highest number given to a job so far.
     job_number: u64,
 }
@@ -79,8 +79,8 @@ impl<'c> Desk<'c> {
     /// Writes what was gathered for fewer statements: lines of history, and durations.
     fn write_gathered(&mut self) -> Attempted<()> {
         self.history.write(&mut self.statements.insert_events, &mut self.statements.insert_event)?;
-        for (likeness, samples) in std::mem::take(&mut self.learned) {
-            let values = params![likeness as i64, samples, -(columns::SAMPLES_BYTES_MAX as i64)];
+        for (likeness, (samples, at)) in std::mem::take(&mut self.learned) {
+            let values = params![likeness as i64, samples, -(columns::SAMPLES_BYTES_MAX as i64), at.as_millis()];
             self.statements.learn.execute(values)?;
         }
         Ok(())
@@ -215,7 +215,11 @@ impl<'c> Desk<'c> {
                 Effect::Settle => {
                     self.statements.insert_outbox.execute([job.number.0 as i64])?;
                 }
-                Effect::Learn(took) => self.learned.entry(job.likeness).or_default().extend(columns::sample(*took)),
+                Effect::Learn(took) => {
+                    let (samples, at) = self.learned.entry(job.likeness).or_default();
+                    samples.extend(columns::sample(*took));
+                    *at = now;
+                }
                 Effect::Ask(question) => questions::insert(self.connection, job, question)?,
                 Effect::Close { question, answer } => {
                     questions::close(self.connection, *question, answer.as_deref(), now)?;

@@ -15,6 +15,7 @@ pub(crate) const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_artifacts.sql", include_str!("../../migrations/sqlite/0006_artifacts.sql")),
     ("0007_documents.sql", include_str!("../../migrations/sqlite/0007_documents.sql")),
     ("0008_schedules.sql", include_str!("../../migrations/sqlite/0008_schedules.sql")),
+    ("0009_forgetting.sql", include_str!("../../migrations/sqlite/0009_forgetting.sql")),
 ];
 
 /// The newest schema version that this build knows.

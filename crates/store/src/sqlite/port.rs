@@ -171,6 +171,11 @@ impl Store for SqliteStore {
         self.doors()?.readers.shelved(|shelves| &shelves.samples, likeness, "read samples", read).await
     }
 
+    async fn forget_samples(&self, age: Duration, limit: usize, now: Timestamp) -> Result<usize, StoreError> {
+        let work = move |desk: &mut desk::Desk<'_>| retention::forget_samples(desk, age, limit, now);
+        self.doors()?.writer.call("forget durations", work).await
+    }
+
     async fn counts(&self) -> Result<Counts, StoreError> {
         self.doors()?.readers.call("count jobs", queries::counts).await
     }

@@ -1,8 +1,11 @@
 //! Pinning, and what is left of jobs after their time.
 
+use std::time::Duration;
+
 use longshore_domain::id::JobId;
 use longshore_domain::job::Job;
 use longshore_domain::store::StoreError;
+use longshore_domain::time::Timestamp;
 use rusqlite::params;
 
 use super::desk::Desk;
@@ -87,4 +90,15 @@ fn remove_rows(desk: &Desk<'_>, job: &Job) -> Attempted<()> {
         desk.connection.prepare_cached(sql)?.execute([job.number.0 as i64])?;
     }
     Ok(())
+}
+
+const DATE_SQL: &str = "UPDATE duration SET learned_at = ?1 WHERE learned_at IS NULL";
+const FORGET_SQL: &str =
+    "DELETE FROM duration WHERE likeness IN (SELECT likeness FROM duration WHERE learned_at < ?1 LIMIT ?2)";
+
+/// Forgets durations of which nothing was learned for `age`. Those that nobody knows the age of are young.
+pub(super) fn forget_samples(desk: &Desk<'_>, age: Duration, limit: usize, now: Timestamp) -> Attempted<usize> {
+    desk.connection.prepare_cached(DATE_SQL)?.execute([now.as_millis()])?;
+    let values = params![now.minus(age).as_millis(), limit as i64];
+    Ok(desk.connection.prepare_cached(FORGET_SQL)?.execute(values)?)
 }

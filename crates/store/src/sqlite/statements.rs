@@ -22,8 +22,9 @@ const INSERT_JOB: &str = "INSERT INTO job (number, id, version, state, phase, co
      ?23, ?24) \
      ON CONFLICT (id) DO NOTHING";
 /// Adds a sample behind those there are, and keeps the newest. Two blobs joined count as text until they are cast.
-const LEARN: &str = "INSERT INTO duration (likeness, samples) VALUES (?1, ?2) ON CONFLICT (likeness) \
-     DO UPDATE SET samples = CAST(substr(CAST(samples || excluded.samples AS BLOB), ?3) AS BLOB)";
+const LEARN: &str = "INSERT INTO duration (likeness, samples, learned_at) VALUES (?1, ?2, ?4) \
+     ON CONFLICT (likeness) DO UPDATE SET learned_at = excluded.learned_at, \
+     samples = CAST(substr(CAST(samples || excluded.samples AS BLOB), ?3) AS BLOB)";
 
 /// Prepared for as long as the writer lives.
 pub(super) struct Statements<'c> {

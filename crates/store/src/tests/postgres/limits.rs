@@ -13,6 +13,8 @@ use crate::{PostgresOptions, PostgresStore};
 
 /// Where the end of the patience is what is tested.
 const SHORT: Duration = Duration::from_millis(300);
+/// The schema of the next release.
+const NEXT: u32 = SCHEMA_NEWEST + 1;
 
 async fn open_error(options: PostgresOptions) -> StoreError {
     PostgresStore::open(PostgresOptions { patience: SHORT, ..options }).await.err().unwrap()
@@ -35,13 +37,13 @@ async fn a_newer_schema_is_served_if_it_says_so_and_else_left_alone() {
     let scene = Scene::new(&schema).await;
     let job = scene.accept(scene.job()).await;
     let outsider = client(&schema).await;
-    outsider.batch_execute("UPDATE meta SET schema_version = 7, compatible_from = 1").await.unwrap();
+    outsider.batch_execute(&format!("UPDATE meta SET schema_version = {NEXT}, compatible_from = 1")).await.unwrap();
     let store = schema.open().await;
     assert_eq!(store.job(job.id).await.unwrap(), Some(job));
-    assert_eq!(store.facts().await.unwrap().schema, 7);
-    outsider.batch_execute("UPDATE meta SET compatible_from = 7").await.unwrap();
+    assert_eq!(store.facts().await.unwrap().schema, NEXT);
+    outsider.batch_execute(&format!("UPDATE meta SET compatible_from = {NEXT}")).await.unwrap();
     let error = open_error(schema.options()).await;
-    assert!(matches!(error, StoreError::Newer { found: 7, known: SCHEMA_NEWEST }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: NEXT, known: SCHEMA_NEWEST }), "{error:?}");
 }
 
 #[tokio::test]
@@ -49,11 +51,11 @@ async fn a_node_that_is_too_old_stops_serving_with_its_next_connection() {
     let schema = Schema::on_own_server();
     let scene = Scene::new(&schema).await;
     scene.accept(scene.job()).await;
-    let newer = "UPDATE meta SET schema_version = 7, compatible_from = 7";
-    client(&schema).await.batch_execute(newer).await.unwrap();
+    let newer = format!("UPDATE meta SET schema_version = {NEXT}, compatible_from = {NEXT}");
+    client(&schema).await.batch_execute(&newer).await.unwrap();
     terminate_all(&schema).await;
     let error = scene.submit(scene.job()).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 7, known: SCHEMA_NEWEST }), "{error:?}");
+    assert!(matches!(error, StoreError::Newer { found: NEXT, known: SCHEMA_NEWEST }), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

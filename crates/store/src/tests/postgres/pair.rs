@@ -219,6 +219,10 @@ impl Store for Turns {
         self.node().samples(likeness).await
     }
 
+    async fn forget_samples(&self, age: Duration, limit: usize, now: Timestamp) -> Answer<usize> {
+        self.node().forget_samples(age, limit, now).await
+    }
+
     async fn counts(&self) -> Answer<Counts> {
         self.node().counts().await
     }
