@@ -1,5 +1,6 @@
 //! What a node asks of the others: whatever the store does not hold, since only the node that runs an attempt has it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +9,7 @@ use longshore_domain::node::NewNode;
 use longshore_domain::{AttemptNumber, JobId, NodeId};
 
 use crate::process::Progress;
+use crate::process::output::{Label, Labelled};
 
 /// The way to the other nodes that share the store.
 #[async_trait]
@@ -50,6 +52,8 @@ pub struct Reading {
     pub bytes_max: usize,
     /// How long to wait for something new if there is nothing and the attempt goes on.
     pub wait: Duration,
+    /// Whether to tell when the bytes came, and from which stream.
+    pub labels: bool,
 }
 
 /// Where in the output of an attempt to begin.
@@ -74,6 +78,26 @@ pub struct Piece {
     pub omitted: u64,
     /// Bytes that the attempt has printed so far.
     pub total: u64,
+    /// The label in force at the first byte and those within the bytes, if they were asked for; none where nothing is
+    /// known.
+    pub labels: Vec<Label>,
+}
+
+impl Piece {
+    /// Where its bytes lie.
+    pub(crate) fn range(&self) -> Range<u64> {
+        self.offset..self.offset + self.bytes.len() as u64
+    }
+
+    /// Adds labels, and leaves what they say nothing of to the next piece.
+    pub(crate) fn labelled(mut self, found: Labelled) -> Self {
+        let Labelled { labels, until } = found;
+        if until < self.range().end {
+            self.bytes.truncate(usize::try_from(until.saturating_sub(self.offset)).unwrap_or(0));
+            self.next_offset = self.range().end;
+        }
+        Self { labels, ..self }
+    }
 }
 
 /// What an attempt has printed so far, without the bytes themselves.

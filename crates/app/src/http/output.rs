@@ -103,7 +103,7 @@ fn to_query(params: OutputParams) -> Result<OutputQuery, Fault> {
     if !(1..=OUTPUT_BYTES_MAX).contains(&bytes_max) {
         return Err(Fault::invalid("bytes_max", format!("must be 1 to {OUTPUT_BYTES_MAX}")));
     }
-    Ok(OutputQuery { start, bytes_max, wait: patience("wait_s", params.wait_s)? })
+    Ok(OutputQuery { start, bytes_max, wait: patience("wait_s", params.wait_s)?, labels: false })
 }
 
 fn describe(page: &OutputPage) -> Result<HeaderMap, Fault> {

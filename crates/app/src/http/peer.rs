@@ -15,7 +15,7 @@ use super::credential::Credential;
 use super::extract::Params;
 use super::fault::{Answer, HttpFault};
 use super::guard::{BODY_BYTES_MAX, Peer, too_many};
-use super::wire::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery};
+use super::wire::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery, piece_body};
 use super::{App, fault};
 
 /// Room for a message that another node took, and its session.
@@ -64,7 +64,7 @@ async fn output(
     let reading = query.reading(job_id(&job)?, AttemptNumber(attempt))?;
     let piece = app.engine.own_output(reading).await?;
     let head = PieceHead::of(&piece).to_headers();
-    Ok((head, piece.bytes.into()))
+    Ok((head, piece_body(piece)))
 }
 
 async fn printed(State(app): State<App>, Path((job, attempt)): Path<(String, u32)>) -> Answer<Json<PrintedBody>> {

@@ -94,7 +94,7 @@ impl Peers for Lines {
         let query = ReadingQuery::from(&reading).to_text();
         let path = format!("/api/v1/peers/jobs/{job}/attempts/{attempt}/output?{query}");
         let (parts, bytes) = self.ask(node, "GET", &path, reading.wait).await?.into_parts();
-        PieceHead::read(&parts.headers).map(|head| head.with(bytes.into())).ok_or_else(misunderstood)
+        PieceHead::read(&parts.headers).and_then(|head| head.with(bytes.into())).ok_or_else(misunderstood)
     }
 
     async fn printed(&self, node: NodeId, job: JobId, attempt: AttemptNumber) -> Result<Printed, Fault> {

@@ -9,7 +9,8 @@ use longshore_domain::{AttemptNumber, Job};
 use super::{Keeping, index_name, prefix};
 use crate::inner::Inner;
 use crate::peers::{Piece, ReadFrom, Reading};
-use crate::shim::layout::Header;
+use crate::process::labels;
+use crate::shim::layout::{Header, Label};
 
 /// What is kept of an attempt's output.
 struct Kept<'k> {
@@ -19,8 +20,8 @@ struct Kept<'k> {
     total: u64,
     head_end: u64,
     floor: u64,
-    /// Nothing is missing.
-    whole: bool,
+    /// The file beside the output, once nothing is missing.
+    index: Option<Vec<u8>>,
 }
 
 impl Inner {
@@ -39,8 +40,9 @@ impl Inner {
         }
         let kept = Kept::of(keeping, &artifacts, reading.attempt).await?;
         let piece = kept.read(reading).await?;
+        let piece = if reading.labels { kept.label(piece)? } else { piece };
         let is_over = job.is_finished() || reading.attempt < job.attempt;
-        match piece.bytes.is_empty() && is_over && !kept.whole {
+        match piece.bytes.is_empty() && is_over && kept.index.is_none() {
             true => Err(Fault::new(FaultCode::ArtifactsUnavailable, "the rest of the output was not kept yet")
                 .why("the node that ran the attempt could not send it before it ended, and does not answer now")
                 .next("read it when that node is back")),
@@ -71,10 +73,9 @@ impl<'k> Kept<'k> {
         let range = |artifact: &Artifact| start(artifact).map(|start| (start..start + artifact.bytes, artifact.digest));
         let parts: Vec<_> = artifacts.iter().filter_map(range).collect();
         let end = parts.iter().map(|(bytes, _)| bytes.end).max().unwrap_or(0);
-        let mut kept = Self { keeping, parts, total: end, head_end: end, floor: end, whole: false };
+        let mut kept = Self { keeping, parts, total: end, head_end: end, floor: end, index: None };
         let index = artifacts.iter().find(|artifact| artifact.name == index_name(attempt));
         if let Some(index) = index {
-            kept.whole = true;
             let bytes = get(keeping.artifacts.as_ref(), index.digest).await?;
             if let Some(header) = bytes.first_chunk().and_then(Header::from_bytes) {
                 kept.total = end.max(header.total);
@@ -85,6 +86,7 @@ impl<'k> Kept<'k> {
                     (kept.head_end, kept.floor) = (kept.total, kept.total);
                 }
             }
+            kept.index = Some(bytes);
         }
         Ok(kept)
     }
@@ -107,7 +109,7 @@ impl<'k> Kept<'k> {
                 let within = (start - part.start) as usize..(end - part.start) as usize;
                 (start, whole.get(within).map(<[u8]>::to_vec).unwrap_or_default())
             }
-            None if self.whole => {
+            None if self.index.is_some() => {
                 return Err(Fault::new(FaultCode::ArtifactDamaged, "a part of the output is not on record")
                     .why("it was kept wholly, and somebody removed it"));
             }
@@ -118,7 +120,19 @@ impl<'k> Kept<'k> {
             },
         };
         let next_offset = from + bytes.len() as u64;
-        Ok(Piece { offset: from, bytes, next_offset, omitted: from - asked, total: self.total })
+        Ok(Piece { offset: from, bytes, next_offset, omitted: from - asked, total: self.total, labels: vec![] })
+    }
+
+    /// A piece with its labels, as far as they were kept.
+    fn label(&self, piece: Piece) -> Result<Piece, Fault> {
+        let index = self.index.as_deref().unwrap_or_default();
+        let Some((header, labels)) = index.split_first_chunk().filter(|_| !piece.bytes.is_empty()) else {
+            return Ok(piece);
+        };
+        let labels = if Header::from_bytes(header).is_some() { labels.as_chunks().0 } else { &[] };
+        let label = |number| Ok(Label::from_bytes(&labels[number as usize]));
+        let found = labels::find(piece.range(), labels.len() as u64, label).map_err(Fault::internal)?;
+        Ok(piece.labelled(found))
     }
 
     /// Where the last lines begin; a last line without a newline counts. Stops at the part that is not kept.

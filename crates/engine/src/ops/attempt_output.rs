@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::Engine;
 use crate::peers::{Piece, ReadFrom, Reading};
-use crate::process::output::OutputFile;
+use crate::process::output::{Chunk, OutputFile};
 
 /// Events read at once.
 const EVENTS_MAX: usize = 500;
@@ -36,8 +36,8 @@ impl Engine {
     /// Reads output from the files of this node.
     async fn read_here(&self, job: &Job, reading: &Reading) -> Result<Piece, Fault> {
         let path = self.inner.settings.output_path(job, reading.attempt);
-        let (from, bytes_max) = (reading.from, reading.bytes_max);
-        let read = tokio::task::spawn_blocking(move || read(&path, from, bytes_max)).await.map_err(Fault::internal)?;
+        let reading = *reading;
+        let read = tokio::task::spawn_blocking(move || read(&path, &reading)).await.map_err(Fault::internal)?;
         read.map_err(|error| Fault::new(FaultCode::FileFailed, "the output could not be read").why(error.to_string()))
     }
 
@@ -94,13 +94,20 @@ impl Engine {
     }
 }
 
-fn read(path: &std::path::Path, from: ReadFrom, bytes_max: usize) -> std::io::Result<Piece> {
+fn read(path: &std::path::Path, reading: &Reading) -> std::io::Result<Piece> {
     let file = OutputFile::open(path)?;
-    let offset = match from {
+    let offset = match reading.from {
         ReadFrom::Offset(offset) => offset,
         ReadFrom::TailLines(lines) => file.tail_start(lines)?,
     };
-    let chunk = file.read(offset, bytes_max)?;
-    let total = file.total();
-    Ok(Piece { offset: chunk.offset, bytes: chunk.bytes, next_offset: chunk.next_offset, omitted: chunk.gap, total })
+    let Chunk { offset, bytes, next_offset, gap } = file.read(offset, reading.bytes_max)?;
+    let piece = Piece { offset, bytes, next_offset, omitted: gap, total: file.total(), labels: vec![] };
+    // A label is on disk before its bytes are, so none of these is missing.
+    Ok(match reading.labels && !piece.bytes.is_empty() {
+        true => {
+            let found = file.labels(piece.range())?;
+            piece.labelled(found)
+        }
+        false => piece,
+    })
 }

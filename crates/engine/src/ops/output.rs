@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::Engine;
 use crate::engine::Caller;
 use crate::peers::{Piece, ReadFrom, Reading};
+use crate::process::output::Label;
 
 /// Most bytes in one answer.
 pub const OUTPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -64,6 +65,8 @@ pub struct OutputQuery {
     pub bytes_max: usize,
     /// How long to wait for something new if there is nothing; an engine that drains waits no longer.
     pub wait: Duration,
+    /// Whether to tell when the bytes came, and from which stream.
+    pub labels: bool,
 }
 
 /// Some output.
@@ -77,6 +80,9 @@ pub struct OutputPage {
     pub bytes: Vec<u8>,
     /// Where to go on.
     pub next: OutputCursor,
+    /// The label in force at the first byte and those within the bytes, by their offset in the output of the attempt;
+    /// none if they were not asked for, or nothing is known.
+    pub labels: Vec<Label>,
     /// Bytes between the asked position and `from` that were not kept.
     pub omitted: u64,
     /// Bytes that the attempt has printed so far.
@@ -115,7 +121,8 @@ impl Engine {
                 OutputStart::Cursor(cursor) => ReadFrom::Offset(cursor.offset),
                 OutputStart::TailLines(lines) => ReadFrom::TailLines(lines),
             };
-            let reading = Reading { job: job.id, attempt, from, bytes_max: query.bytes_max, wait };
+            let OutputQuery { bytes_max, labels, .. } = query;
+            let reading = Reading { job: job.id, attempt, from, bytes_max, wait, labels };
             let piece = match (elsewhere, &self.inner.peers) {
                 (Some(node), Some(peers)) => {
                     let read = self.inner.unless_draining(peers.read(node, reading)).await;
@@ -172,6 +179,7 @@ fn page(job: Job, start: OutputStart, attempt: AttemptNumber, piece: Piece) -> R
     Ok(OutputPage {
         from: OutputCursor { attempt, offset: piece.offset },
         bytes: piece.bytes,
+        labels: piece.labels,
         next,
         omitted: piece.omitted,
         total: piece.total,

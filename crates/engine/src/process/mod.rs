@@ -3,6 +3,7 @@
 //! Only here are programs started. The shims themselves are in [`crate::shim`].
 
 mod error;
+pub(crate) mod labels;
 mod launch;
 mod leftovers;
 mod link;

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+pub use super::labels::Labelled;
 use crate::shim::layout::{Header, Layout};
 pub use crate::shim::layout::{Label, Stream, index_path};
 
@@ -13,8 +14,6 @@ pub use crate::shim::layout::{Label, Stream, index_path};
 const TRIES_MAX: usize = 8;
 /// Bytes looked through at once for beginnings of lines.
 const SCAN_BYTES: u64 = 64 * 1024;
-/// Most labels returned at once.
-const LABELS_MAX: usize = 64 * 1024;
 
 /// The output of one attempt. Opened anew for each use; two readers never disturb one another or the shim.
 #[derive(Debug)]
@@ -151,30 +150,15 @@ impl OutputFile {
         Ok(bytes)
     }
 
-    /// When the bytes of a range came and from which stream: the label in force at its start, and all within it.
+    /// When the bytes of a range came and from which stream.
     ///
     /// # Errors
     /// The system's own.
-    pub fn labels(&self, range: Range<u64>) -> io::Result<Vec<Label>> {
-        let Some(index) = &self.index else { return Ok(vec![]) };
+    pub fn labels(&self, range: Range<u64>) -> io::Result<Labelled> {
+        let index = self.index.as_ref().filter(|index| read_header(index).is_some());
+        let Some(index) = index else { return Ok(Labelled { labels: vec![], until: range.end }) };
         let count = index.metadata()?.len().saturating_sub(Header::BYTES as u64) / Label::BYTES as u64;
-        let (mut low, mut high) = (0, count);
-        while low < high {
-            let middle = low.midpoint(high);
-            match label_at(index, middle)?.offset <= range.start {
-                true => low = middle + 1,
-                false => high = middle,
-            }
-        }
-        let mut labels = vec![];
-        for number in low.saturating_sub(1)..count {
-            let label = label_at(index, number)?;
-            if label.offset >= range.end || labels.len() == LABELS_MAX {
-                break;
-            }
-            labels.push(label);
-        }
-        Ok(labels)
+        super::labels::find(range, count, |number| label_at(index, number))
     }
 
     fn view(&self) -> View {

@@ -73,7 +73,7 @@ pub(super) async fn read(
         Wanted::From(cursor) => OutputStart::Cursor(cursor),
         Wanted::Tail(lines) => OutputStart::TailLines(lines),
     };
-    let query = OutputQuery { start, bytes_max, wait };
+    let query = OutputQuery { start, bytes_max, wait, labels: false };
     let mut page = call.engine().output(&call.caller, job, query).await?;
     let mut before = 0;
     if matches!(wanted, Wanted::Tail(_)) {
@@ -93,7 +93,7 @@ async fn last_bytes(call: &Call, job: &str, page: OutputPage, bytes_max: usize) 
     }
     let offset = page.total.saturating_sub(bytes_max as u64);
     let start = OutputStart::Cursor(OutputCursor { attempt: page.from.attempt, offset });
-    let query = OutputQuery { start, bytes_max, wait: Duration::ZERO };
+    let query = OutputQuery { start, bytes_max, wait: Duration::ZERO, labels: false };
     let mut page = call.engine().output(&call.caller, job, query).await?;
     let skipped = partial_head(&page.bytes);
     page.bytes.drain(..skipped);

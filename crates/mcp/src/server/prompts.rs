@@ -224,8 +224,12 @@ fn which(failures: &[Job]) -> Ask {
 }
 
 async fn explain(call: &Call, job: &Job) -> Result<String, Fault> {
-    let query =
-        OutputQuery { start: OutputStart::TailLines(OUTPUT_LINES), bytes_max: OUTPUT_BYTES, wait: Duration::ZERO };
+    let query = OutputQuery {
+        start: OutputStart::TailLines(OUTPUT_LINES),
+        bytes_max: OUTPUT_BYTES,
+        wait: Duration::ZERO,
+        labels: false,
+    };
     let output = match call.engine().output(&call.caller, &job.id.to_string(), query).await {
         Ok(page) if plain::is_binary(&page.bytes) => "(binary)".to_owned(),
         Ok(page) => plain::readable(&page.bytes),

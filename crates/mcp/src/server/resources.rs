@@ -281,7 +281,7 @@ async fn output(call: &Call, uri: &str, id: JobId) -> Result<Value, Fault> {
         0 => OutputStart::Head,
         _ => OutputStart::Cursor(OutputCursor { attempt: view.job.attempt, offset }),
     };
-    let query = OutputQuery { start, bytes_max: OUTPUT_BYTES_MAX, wait: Duration::ZERO };
+    let query = OutputQuery { start, bytes_max: OUTPUT_BYTES_MAX, wait: Duration::ZERO, labels: false };
     let page = call.engine().output(&call.caller, &name, query).await?;
     if plain::is_binary(&page.bytes) {
         return Ok(json!({ "uri": uri, "mimeType": BINARY, "blob": STANDARD.encode(&page.bytes) }));

@@ -122,7 +122,7 @@ impl Kit {
     /// Waits until a job has printed something.
     pub(crate) async fn speaks(&self, job: &str) {
         let look = Duration::from_millis(100);
-        let query = OutputQuery { start: OutputStart::Head, bytes_max: 1024, wait: look };
+        let query = OutputQuery { start: OutputStart::Head, bytes_max: 1024, wait: look, labels: false };
         for _ in 0..LIMIT.as_millis() / look.as_millis() {
             let page = self.engine.output(&Caller::owner(), job, query).await.unwrap();
             if !page.bytes.is_empty() {

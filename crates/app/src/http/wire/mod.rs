@@ -17,6 +17,6 @@ pub(crate) use brief::BriefBody;
 pub(crate) use conversion::{class_name, outcome_status};
 pub(crate) use job::{JobBody, JobDetailBody, OutcomeBody, ProgressBody, SpecBody};
 pub(crate) use nodes::{DrainBody, NodeBody, NodesBody};
-pub(crate) use peers::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery};
+pub(crate) use peers::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery, piece_body};
 pub(crate) use requests::{CancelBody, GcBody, PinBody, SubmitBody, WaitBody};
 pub(crate) use schedules::{NewScheduleBody, PauseBody, ScheduleBody, SchedulesBody};

@@ -9,6 +9,7 @@ use longshore_domain::{AttemptNumber, JobId};
 use longshore_engine::ops::OUTPUT_BYTES_MAX;
 use longshore_engine::peers::{Piece, Printed, ReadFrom, Reading, Said};
 use longshore_engine::process::Progress;
+use longshore_engine::process::output::Label;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -27,6 +28,7 @@ pub(crate) struct ReadingQuery {
     tail_lines: Option<usize>,
     bytes_max: usize,
     wait_ms: u64,
+    labels: bool,
 }
 
 impl From<&Reading> for ReadingQuery {
@@ -36,7 +38,7 @@ impl From<&Reading> for ReadingQuery {
             ReadFrom::TailLines(lines) => (None, Some(lines)),
         };
         let wait_ms = u64::try_from(reading.wait.as_millis()).unwrap_or(u64::MAX);
-        Self { offset, tail_lines, bytes_max: reading.bytes_max, wait_ms }
+        Self { offset, tail_lines, bytes_max: reading.bytes_max, wait_ms, labels: reading.labels }
     }
 }
 
@@ -47,7 +49,9 @@ impl ReadingQuery {
             (_, Some(lines)) => format!("tail_lines={lines}"),
             (offset, None) => format!("offset={}", offset.unwrap_or(0)),
         };
-        format!("{start}&bytes_max={}&wait_ms={}", self.bytes_max, self.wait_ms)
+        // A node that knows nothing of labels ignores the word.
+        let labels = if self.labels { "&labels=true" } else { "" };
+        format!("{start}&bytes_max={}&wait_ms={}{labels}", self.bytes_max, self.wait_ms)
     }
 
     /// # Errors
@@ -58,48 +62,62 @@ impl ReadingQuery {
         }
         let from = self.tail_lines.map_or(ReadFrom::Offset(self.offset.unwrap_or(0)), ReadFrom::TailLines);
         let wait = Duration::from_millis(self.wait_ms).min(WAIT_MAX);
-        Ok(Reading { job, attempt, from, bytes_max: self.bytes_max, wait })
+        Ok(Reading { job, attempt, from, bytes_max: self.bytes_max, wait, labels: self.labels })
     }
 }
 
-/// Everything about a piece of output but its bytes, which are the body. Sent as headers.
+/// Everything about a piece of output but its bytes and their labels, which are the body. Sent as headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PieceHead {
     offset: u64,
     next_offset: u64,
     omitted: u64,
     total: u64,
+    /// How many labels follow the bytes, each as the file beside an output has it.
+    labels: usize,
 }
 
 const OFFSET: &str = "longshore-offset";
 const NEXT_OFFSET: &str = "longshore-next-offset";
 const OMITTED: &str = "longshore-omitted";
 const TOTAL: &str = "longshore-total";
+const LABELS: &str = "longshore-labels";
 
 impl PieceHead {
     pub(crate) fn of(piece: &Piece) -> Self {
         let Piece { offset, next_offset, omitted, total, .. } = *piece;
-        Self { offset, next_offset, omitted, total }
+        Self { offset, next_offset, omitted, total, labels: piece.labels.len() }
     }
 
-    /// The piece with its bytes.
-    pub(crate) fn with(self, bytes: Vec<u8>) -> Piece {
-        let Self { offset, next_offset, omitted, total } = self;
-        Piece { offset, bytes, next_offset, omitted, total }
+    /// The piece with what the body brings; nothing if that has no room for the labels.
+    pub(crate) fn with(self, mut body: Vec<u8>) -> Option<Piece> {
+        let Self { offset, next_offset, omitted, total, labels } = self;
+        let labels = body.split_off(body.len().checked_sub(labels.checked_mul(Label::BYTES)?)?);
+        let labels = labels.as_chunks().0.iter().map(Label::from_bytes).collect();
+        Some(Piece { offset, bytes: body, next_offset, omitted, total, labels })
     }
 
     pub(crate) fn to_headers(self) -> HeaderMap {
-        let Self { offset, next_offset, omitted, total } = self;
-        let pairs = [(OFFSET, offset), (NEXT_OFFSET, next_offset), (OMITTED, omitted), (TOTAL, total)];
+        let Self { offset, next_offset, omitted, total, labels } = self;
+        let pairs =
+            [(OFFSET, offset), (NEXT_OFFSET, next_offset), (OMITTED, omitted), (TOTAL, total), (LABELS, labels as u64)];
         pairs.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from(value))).into_iter().collect()
     }
 
-    /// What headers say; nothing if one is missing.
+    /// What headers say; nothing if one is missing. Older nodes say nothing of labels, and send none.
     pub(crate) fn read(headers: &HeaderMap) -> Option<Self> {
         let number = |name| headers.get(name)?.to_str().ok()?.parse().ok();
         let (offset, next_offset) = (number(OFFSET)?, number(NEXT_OFFSET)?);
-        Some(Self { offset, next_offset, omitted: number(OMITTED)?, total: number(TOTAL)? })
+        let labels = number(LABELS).and_then(|labels| usize::try_from(labels).ok()).unwrap_or(0);
+        Some(Self { offset, next_offset, omitted: number(OMITTED)?, total: number(TOTAL)?, labels })
     }
+}
+
+/// The body that goes with a head: the bytes, and after them the labels.
+pub(crate) fn piece_body(piece: Piece) -> Bytes {
+    let mut body = piece.bytes;
+    body.extend(piece.labels.iter().flat_map(|label| label.to_bytes()));
+    body.into()
 }
 
 /// What an attempt has printed so far.
@@ -173,13 +191,23 @@ pub(crate) struct AccountBody {
 
 #[cfg(test)]
 mod tests {
+    use longshore_domain::Timestamp;
+    use longshore_engine::process::output::Stream;
+
     use super::*;
 
     #[test]
     fn what_one_node_says_another_understands() {
-        let piece = Piece { offset: 7, bytes: vec![0, 255], next_offset: 9, omitted: 3, total: 11 };
-        let head = PieceHead::read(&PieceHead::of(&piece).to_headers()).unwrap();
-        assert_eq!(head.with(piece.bytes.clone()), piece);
+        let label = |offset, stream| Label { offset, at: Timestamp::from_millis(1_795_000_000_123), stream };
+        let labels = vec![label(5, Stream::Stdout), label(8, Stream::Stderr)];
+        let piece = Piece { offset: 7, bytes: vec![0, 255], next_offset: 9, omitted: 3, total: 11, labels };
+        let mut headers = PieceHead::of(&piece).to_headers();
+        let head = PieceHead::read(&headers).unwrap();
+        assert_eq!(head.with(piece_body(piece.clone()).into()), Some(piece.clone()));
+        assert_eq!(head.with(vec![0]), None);
+        headers.remove(LABELS);
+        let older = PieceHead::read(&headers).unwrap();
+        assert_eq!(older.with(piece.bytes.clone()), Some(Piece { labels: vec![], ..piece }));
         assert_eq!(PieceHead::read(&HeaderMap::new()), None);
         let said = Said { session: "s".into(), message: b"{}\n\n".to_vec() };
         let body = SaidBody::from(&said);

@@ -11,6 +11,7 @@ use longshore_engine::{Keeping, Settings};
 use longshore_store::{ArtifactOptions, ObjectArtifacts};
 
 use super::kit::{Kit, LIMIT, Shared, code, owner, shell};
+use super::labelling::{both_streams, expected, streams};
 
 fn kept_at(folder: &Path, patience: Duration) -> impl FnOnce(&mut Settings) {
     let artifacts = Arc::new(ObjectArtifacts::open(&ArtifactOptions::folder(folder)).unwrap());
@@ -79,6 +80,16 @@ async fn output_is_read_on_when_its_node_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn labels_come_from_another_node_and_are_kept_with_the_output() {
+    let (runs, other, _folder) = pair().await;
+    let job = both_streams(&runs).await;
+    assert_eq!(streams(&other, &job).await, expected());
+    runs.engine.close(LIMIT).await;
+    other.shared.as_ref().unwrap().peers.silence(&runs);
+    assert_eq!(streams(&other, &job).await, expected());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_command_printed_is_kept_while_it_runs() {
     let (runs, other, _folder) = pair().await;
     let gate = runs.gate("gate");
@@ -94,6 +105,8 @@ async fn what_a_command_printed_is_kept_while_it_runs() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!((page.bytes, page.end), (b"begun\n".to_vec(), false));
+    let labels = other.labelled(&job, OutputStart::Head).await.unwrap().labels;
+    assert_eq!(labels, [], "what tells them is kept last");
     gate.open().await;
     runs.ended(&job).await;
     assert_eq!(read_all(&other, &job, OutputStart::Head).await, (b"begun\nended\n".to_vec(), 0, 12));

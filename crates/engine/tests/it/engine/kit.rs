@@ -113,7 +113,13 @@ impl Kit {
     }
 
     pub(super) async fn output(&self, job: &Job, start: OutputStart) -> Result<OutputPage, Fault> {
-        let query = OutputQuery { start, bytes_max: 1024 * 1024, wait: LIMIT };
+        let query = OutputQuery { start, bytes_max: 1024 * 1024, wait: LIMIT, labels: false };
+        self.engine.output(&owner(), &job.id.to_string(), query).await
+    }
+
+    /// The same with labels.
+    pub(super) async fn labelled(&self, job: &Job, start: OutputStart) -> Result<OutputPage, Fault> {
+        let query = OutputQuery { start, bytes_max: 1024 * 1024, wait: LIMIT, labels: true };
         self.engine.output(&owner(), &job.id.to_string(), query).await
     }
 

@@ -8,6 +8,7 @@ mod cleaning;
 mod ending;
 mod keeping;
 mod kit;
+mod labelling;
 mod nodes;
 mod recovery;
 mod retaining;

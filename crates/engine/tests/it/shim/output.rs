@@ -117,11 +117,11 @@ async fn two_pipes_label_their_streams() {
     ended(&mut link).await;
     let file = OutputFile::open(&plan.output_path).unwrap();
     assert_eq!(read_all(&plan.output_path), b"out\nerr\nout again\n");
-    let labels = file.labels(0..file.total()).unwrap();
+    let labels = file.labels(0..file.total()).unwrap().labels;
     let found: Vec<_> = labels.iter().map(|label| (label.offset, label.stream)).collect();
     assert_eq!(found, [(0, Stream::Stdout), (4, Stream::Stderr), (8, Stream::Stdout)]);
     assert!(labels.windows(2).all(|pair| pair[0].at <= pair[1].at));
-    let within_error: Vec<_> = file.labels(5..8).unwrap().iter().map(|label| label.offset).collect();
+    let within_error: Vec<_> = file.labels(5..8).unwrap().labels.iter().map(|label| label.offset).collect();
     assert_eq!(within_error, [4]);
 }
 
