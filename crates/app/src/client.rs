@@ -190,11 +190,14 @@ fn is_passing(fault: &Fault) -> bool {
 }
 
 fn parse<T: DeserializeOwned>(raw: &Raw) -> Result<T, Fault> {
-    serde_json::from_slice(&raw.bytes).map_err(|error| {
-        Fault::new(FaultCode::Internal, "the daemon's answer cannot be understood")
-            .why(error.to_string())
-            .next("the daemon may be of another version: `longshore down`, then try again")
-    })
+    serde_json::from_slice(&raw.bytes).map_err(misunderstood)
+}
+
+/// An answer that is not what was asked for.
+pub(crate) fn misunderstood(error: impl std::fmt::Display) -> Fault {
+    Fault::new(FaultCode::Internal, "the daemon's answer cannot be understood")
+        .why(error.to_string())
+        .next("the daemon may be of another version: `longshore down`, then try again")
 }
 
 fn fault(status: u16, bytes: &[u8]) -> Fault {

@@ -26,6 +26,8 @@ mod run;
 mod schedule;
 mod serve;
 mod show;
+mod source;
+mod stamps;
 mod status_line;
 mod term;
 mod token;

@@ -1,4 +1,5 @@
-//! `/api/v1/jobs/{id}/output`: the bytes that a job printed, exactly; everything about them is in the headers.
+//! `/api/v1/jobs/{id}/output`: the bytes that a job printed, exactly; everything about them is in the headers. Only when
+//! they came, and from which stream, has no room there.
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -12,7 +13,7 @@ use utoipa::IntoParams;
 use super::App;
 use super::extract::{MayRead, Params, patience};
 use super::fault::Answer;
-use super::wire::{FaultBody, ProgressBody};
+use super::wire::{FaultBody, ProgressBody, StretchBody};
 
 /// Bytes in an answer when nothing else is asked for.
 const BYTES_USUAL: usize = 256 * 1024;
@@ -52,6 +53,9 @@ pub(super) struct OutputParams {
     bytes_max: Option<usize>,
     /// Wait this long for something new, 0 to 60 seconds.
     wait_s: Option<f64>,
+    /// Tell when the bytes came and from which stream: the body is one JSON object a line then.
+    #[serde(default)]
+    labels: bool,
 }
 
 /// Some output. Two readers never disturb one another; the same cursor gives the same bytes.
@@ -59,8 +63,8 @@ pub(super) struct OutputParams {
     get, path = "/api/v1/jobs/{id}/output", tag = "output", security(("token" = ["jobs:read"])),
     params(("id" = String, Path, description = "Id of the job; for persons also its number"), OutputParams),
     responses(
-        (status = 200, description = "The bytes as they were printed", content_type = "application/octet-stream",
-         body = Vec<u8>,
+        (status = 200, description = "The bytes as they were printed; with `labels` each stretch of them as a line",
+         content((Vec<u8> = "application/octet-stream"), (StretchBody = "application/x-ndjson")),
          headers(
             ("Longshore-Cursor" = String, description = "Where to go on"),
             ("Longshore-From" = String, description = "Where the bytes begin"),
@@ -83,13 +87,13 @@ pub(super) async fn read(
 ) -> Answer<(HeaderMap, Vec<u8>)> {
     let query = to_query(params)?;
     let page = app.engine.output(&caller, &id, query).await?;
-    let mut headers = describe(&page)?;
+    let mut headers = describe(&page, query.labels)?;
     if !page.job.is_finished()
         && let Some(progress) = app.engine.full_view(page.job.clone()).await?.progress
     {
         insert(&mut headers, headers::PROGRESS, &ascii_json(&ProgressBody::from(progress))?)?;
     }
-    Ok((headers, page.bytes))
+    Ok((headers, if query.labels { lines(&page)? } else { page.bytes }))
 }
 
 fn to_query(params: OutputParams) -> Result<OutputQuery, Fault> {
@@ -103,12 +107,23 @@ fn to_query(params: OutputParams) -> Result<OutputQuery, Fault> {
     if !(1..=OUTPUT_BYTES_MAX).contains(&bytes_max) {
         return Err(Fault::invalid("bytes_max", format!("must be 1 to {OUTPUT_BYTES_MAX}")));
     }
-    Ok(OutputQuery { start, bytes_max, wait: patience("wait_s", params.wait_s)?, labels: false })
+    Ok(OutputQuery { start, bytes_max, wait: patience("wait_s", params.wait_s)?, labels: params.labels })
 }
 
-fn describe(page: &OutputPage) -> Result<HeaderMap, Fault> {
+/// The stretches of a page, a line each.
+fn lines(page: &OutputPage) -> Result<Vec<u8>, Fault> {
+    let mut lines = vec![];
+    for stretch in StretchBody::of(page.from.offset, &page.bytes, &page.labels) {
+        serde_json::to_writer(&mut lines, &stretch).map_err(Fault::internal)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+fn describe(page: &OutputPage, lines: bool) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    let content = if lines { "application/x-ndjson" } else { "application/octet-stream" };
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content));
     for (name, value) in [
         (headers::CURSOR, page.next.to_string()),
         (headers::FROM, page.from.to_string()),

@@ -36,6 +36,32 @@ fn a_job_from_submit_to_removal() {
 }
 
 #[test]
+fn output_tells_when_and_from_which_stream_it_came() {
+    let home = Home::new();
+    home.daemon();
+    let line = r"printf 'out\n'; printf '\377\n' >&2";
+    let body = json!({ "command": [line], "shell": true, "cwd": "/", "split": true }).to_string();
+    let id = home.ask("POST", "/api/v1/jobs", &body).json()["id"].as_str().unwrap().to_owned();
+    home.ask("GET", &format!("/api/v1/jobs/{id}/wait?timeout_s=30"), "");
+    let path = format!("/api/v1/jobs/{id}/output");
+    let answer = home.ask("GET", &format!("{path}?labels=true"), "");
+    assert_eq!(answer.header("content-type"), Some("application/x-ndjson"));
+    assert_eq!((answer.header("longshore-cursor"), answer.header("longshore-end")), (Some("1.6"), Some("true")));
+    let lines = String::from_utf8(answer.body).unwrap();
+    let mut stretches: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    stretches.sort_by_key(|stretch| stretch["stream"].as_str().unwrap().to_owned());
+    let [err, out] = stretches.as_slice() else { panic!("{stretches:?}") };
+    assert_eq!((&out["stream"], &out["text"], &out["base64"]), (&"stdout".into(), &"out\n".into(), &Value::Null));
+    assert_eq!((&err["stream"], &err["text"], &err["base64"]), (&"stderr".into(), &Value::Null, &"/wo=".into()));
+    let offsets = [&out["offset"], &err["offset"]].map(|offset| offset.as_u64().unwrap());
+    assert!(offsets == [0, 4] || offsets == [2, 0], "the order of two pipes is not known: {offsets:?}");
+    assert!(out["at"].as_str().unwrap().ends_with('Z'), "{out}");
+    let plain = home.ask("GET", &format!("{path}?labels=false"), "");
+    assert_eq!((plain.header("content-type"), plain.body.len()), (Some("application/octet-stream"), 6));
+    assert_eq!(home.ask("GET", &format!("{path}?labels=maybe"), "").status, 400);
+}
+
+#[test]
 fn a_job_has_exactly_these_fields() {
     let home = Home::new();
     home.daemon();

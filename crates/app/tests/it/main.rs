@@ -22,3 +22,4 @@ mod refusals;
 mod restoring;
 mod schedules;
 mod scripts;
+mod streams;

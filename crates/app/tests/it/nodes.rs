@@ -99,6 +99,9 @@ fn output_of_a_job_is_read_through_any_node() {
     assert!(follower.wait().unwrap().success());
     assert_eq!(rest, "down\n");
     assert_eq!(other.run(&["logs", "--tail", "1", &id]).ok().text(), "down\n");
+    let labelled = other.run(&["logs", "--json", "--timestamps", &id]).ok().json();
+    let label = &labelled["labels"][0];
+    assert!(label["at"].is_string() && label["stream"] == "merged", "{labelled}");
     kill_process(pid_of(&runs.daemon()), Signal::KILL).unwrap();
     let refused = other.ask("GET", &format!("/api/v1/jobs/{id}/output"), "");
     assert_eq!((refused.status, refused.code().as_str()), (503, "node_unreachable"), "{refused:?}");

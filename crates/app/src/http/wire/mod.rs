@@ -8,6 +8,7 @@ mod nodes;
 mod peers;
 mod requests;
 mod schedules;
+mod stretch;
 
 pub(crate) use answers::{
     AcceptedBody, CountsBody, DaemonBody, EventBody, FaultBody, GcReportBody, HealthBody, JobsBody, QueueBody,
@@ -20,3 +21,4 @@ pub(crate) use nodes::{DrainBody, NodeBody, NodesBody};
 pub(crate) use peers::{AccountBody, PieceHead, PrintedBody, ReadingQuery, SaidBody, SaidQuery, piece_body};
 pub(crate) use requests::{CancelBody, GcBody, PinBody, SubmitBody, WaitBody};
 pub(crate) use schedules::{NewScheduleBody, PauseBody, ScheduleBody, SchedulesBody};
+pub(crate) use stretch::StretchBody;
