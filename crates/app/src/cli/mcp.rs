@@ -62,7 +62,7 @@ async fn connect(home: &Home) -> io::Result<UnixStream> {
     let socket = home.socket();
     let started = tokio::task::spawn_blocking(move || ensure_running(&home)).await?;
     started.map_err(|fault| {
-        super::term::fault(&fault);
+        super::term::fault(&fault, false);
         io::Error::other(fault)
     })?;
     UnixStream::connect(socket).await

@@ -36,7 +36,7 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use longshore_domain::fault::Fault;
 
 use crate::client::Client;
@@ -105,8 +105,10 @@ type Outcome = Result<u8, CliError>;
 
 /// Runs the command that the arguments name.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((wants_json(&matches), Cli::from_arg_matches(&matches)?)));
+    let (json, cli) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help that nobody reads any more is no failure.
             error.print().ok();
@@ -117,11 +119,19 @@ pub(crate) fn main() -> ExitCode {
         Ok(code) => code,
         Err(CliError::Closed) => 0,
         Err(CliError::Fault(fault)) => {
-            term::fault(&fault);
+            term::fault(&fault, json);
             fault.code.exit_code()
         }
     };
     ExitCode::from(code)
+}
+
+/// Whether the command that the arguments name is to be read by a program. Each has the word or has it not.
+fn wants_json(matches: &ArgMatches) -> bool {
+    match matches.subcommand() {
+        Some((_, command)) => wants_json(command),
+        None => matches.try_get_one::<bool>("json").is_ok_and(|json| json == Some(&true)),
+    }
 }
 
 fn dispatch(command: Command) -> Outcome {

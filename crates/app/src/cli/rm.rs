@@ -28,7 +28,7 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
             Ok(removed) if args.json => term::json(&removed)?,
             Ok(removed) => term::out(&format!("job {} removed", removed.number))?,
             Err(fault) => {
-                term::fault(&fault);
+                term::fault(&fault, args.json);
                 first_fault.get_or_insert(fault.code.exit_code());
             }
         }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::CliError;
 use crate::config::environment;
+use crate::http::wire::FaultBody;
 
 /// Writes bytes to standard output exactly as they are.
 ///
@@ -62,8 +63,16 @@ pub(super) fn note(text: &str) {
     writeln!(std::io::stderr().lock(), "{text}").ok();
 }
 
-/// Writes a fault to standard error.
-pub(super) fn fault(fault: &Fault) {
+/// Writes a fault to standard error, for a program as one line of JSON.
+pub(super) fn fault(fault: &Fault, json: bool) {
+    if json {
+        let body = FaultBody {
+            why: fault.why.clone().or_else(|| fault.private.clone()),
+            next: advice(fault).map(str::to_owned),
+            ..FaultBody::from(fault)
+        };
+        return note(&serde_json::json!({ "error": body }).to_string());
+    }
     let mut text = String::new();
     let head = paint(Stream::Error, AnsiColor::Red.on_default().bold(), &format!("error[{}]", fault.code));
     let mut line = |prefix: &str, rest: &str| {

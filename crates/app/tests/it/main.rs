@@ -9,6 +9,7 @@ mod briefs;
 mod commands;
 mod daemon;
 mod docs;
+mod faults;
 mod harness;
 mod http;
 mod issuer;
