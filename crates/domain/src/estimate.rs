@@ -1,4 +1,4 @@
-//! How long a job will probably take, learned from like jobs. A range, or honestly nothing.
+//! How long a job will probably take, learned from like jobs or told by its progress. An honest guess, or nothing.
 
 use std::time::Duration;
 
@@ -10,6 +10,17 @@ use crate::time::millis;
 pub const SAMPLES_MAX: usize = 20;
 /// Fewer successes than this give no estimate.
 pub const SAMPLES_MIN: usize = 3;
+/// Progress of fewer percent says too little of the rest.
+const PERCENT_MIN: f64 = 5.0;
+/// So does what was done in less time.
+const ELAPSED_MIN: Duration = Duration::from_secs(3);
+
+/// What is left after `elapsed` of something that is done to `percent`, if it goes on as it went; nothing as long as that
+/// says too little, and nothing once it says that all is done.
+pub fn remaining_by_progress(percent: f64, elapsed: Duration) -> Option<Duration> {
+    let tells = (PERCENT_MIN..100.0).contains(&percent) && elapsed >= ELAPSED_MIN;
+    tells.then(|| elapsed.mul_f64((100.0 - percent) / percent))
+}
 
 /// A range in which four of five like jobs ended, at least as far as the few remembered tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use longshore_engine::Clock;
 use super::term::{self, Stream};
 use super::{Outcome, job_text};
 use crate::client::{Client, escape};
-use crate::config::units::{about_length, about_size};
+use crate::config::units::{about_length, about_size, roughly};
 use crate::http::wire::{JobBody, JobDetailBody, SpecBody};
 
 /// Show everything about a job
@@ -74,7 +74,7 @@ fn times(job: &JobBody, now: Timestamp) -> Vec<Line> {
         ("finished", job.finished_at.as_deref().map(|at| job_text::instant(at, now))),
         ("took", job.elapsed_ms.map(about_length)),
         ("usually", estimate),
-        ("left", job.remaining_ms.map(|left| format!("about {}", about_length(left)))),
+        ("left", job.remaining_ms.map(roughly)),
         ("silent for", job.silent_ms.map(about_length)),
     ];
     optional.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()

@@ -9,7 +9,7 @@ use longshore_domain::Position;
 use super::CliError;
 use super::term::{self, Stream};
 use crate::client::LEG;
-use crate::config::units::about_length;
+use crate::config::units::{about_length, roughly};
 use crate::http::wire::{JobBody, ProgressBody};
 
 /// How often the line is renewed while the job is silent.
@@ -52,12 +52,13 @@ impl StatusLine {
     pub(super) fn update(&self, job: &JobBody, progress: Option<&ProgressBody>) {
         let Some(bar) = &self.bar else { return };
         self.updated.set(Some(Instant::now()));
+        bar.set_message(describe(job));
         if let Some(progress) = progress {
-            bar.set_style(percentage());
             bar.set_length(100);
             bar.set_position(progress.percent.clamp(0.0, 100.0) as u64);
+            // Last, since it is what shows the others.
+            bar.set_style(percentage());
         }
-        bar.set_message(describe(job));
     }
 
     /// Does something to the terminal with the line out of the way.
@@ -119,9 +120,11 @@ fn describe(job: &JobBody) -> String {
     if let Some(position) = job.position {
         parts.push(format!("{} before it", Position::behind(position)));
     }
-    if let (Some(estimate), Some(remaining)) = (&job.estimate, job.remaining_ms) {
-        let (low, high) = (about_length(estimate.low_ms), about_length(estimate.high_ms));
-        parts.push(format!("about {} left (usually {low} to {high})", about_length(remaining)));
+    if let Some(remaining) = job.remaining_ms {
+        let usually = job.estimate.as_ref().map(|estimate| {
+            format!(" (usually {} to {})", about_length(estimate.low_ms), about_length(estimate.high_ms))
+        });
+        parts.push(format!("{} left{}", roughly(remaining), usually.unwrap_or_default()));
     }
     if let Some(silent) = job.silent_ms.filter(|silent| *silent >= SILENCE_MIN_MS) {
         parts.push(format!("silent for {}", about_length(silent)));

@@ -60,6 +60,20 @@ pub(crate) fn about_length(ms: u64) -> String {
     format_length(Duration::from_millis(ms))
 }
 
+/// Writes a length that is a guess: `~35s`, `~4m`, `~1h 20m`.
+pub(crate) fn roughly(ms: u64) -> String {
+    const MINUTE: u64 = 60;
+    let seconds = ms / 1000;
+    match seconds {
+        0..=55 => format!("~{}s", seconds.max(1).next_multiple_of(5)),
+        56..3_570 => format!("~{}m", (seconds + MINUTE / 2) / MINUTE),
+        _ => {
+            let tens = (seconds + 5 * MINUTE) / (10 * MINUTE);
+            format!("~{}", format_length(Duration::from_secs(tens * 10 * MINUTE)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +86,20 @@ mod tests {
         assert_eq!([size("4095"), size("64K"), size("3 MiB")], [Ok(4095), Ok(65_536), Ok(3_145_728)]);
         assert_eq!(size("2GiB"), size("2g"));
         assert!(length("-5s").is_err() && length("soon").is_err());
+        for (seconds, text) in [
+            (0, "~5s"),
+            (5, "~5s"),
+            (31, "~35s"),
+            (55, "~55s"),
+            (56, "~1m"),
+            (100, "~2m"),
+            (3_569, "~59m"),
+            (3_570, "~1h 00m"),
+            (4_700, "~1h 20m"),
+            (180_000, "~2d 02h"),
+        ] {
+            assert_eq!(roughly(seconds * 1000), text);
+        }
         assert!(size("much").is_err() && size("99999999999T").is_err());
     }
 }

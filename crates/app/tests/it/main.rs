@@ -24,3 +24,4 @@ mod restoring;
 mod schedules;
 mod scripts;
 mod streams;
+mod terminal;

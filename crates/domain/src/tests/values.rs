@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use crate::estimate::Estimate;
+use crate::estimate::{Estimate, remaining_by_progress};
 use crate::fault::FaultCode;
 use crate::id::{JobId, Nonce};
 use crate::job::{CommandSpec, FailReason, RetryPolicy, StateName};
@@ -142,6 +142,27 @@ fn an_estimate_needs_samples_and_gives_a_range() {
     assert_eq!(estimate.remaining(Duration::from_secs(20)), Some(Duration::from_secs(5)));
     assert_eq!(estimate.remaining(Duration::from_secs(31)), None);
     assert_eq!(estimate.share_done(Duration::from_secs(3)), Some(0.25));
+}
+
+#[test]
+fn progress_tells_what_is_left_once_there_is_enough_of_it() {
+    let table = [
+        (50.0, 60, Some(60)),
+        (25.0, 10, Some(30)),
+        (5.0, 3, Some(57)),
+        (4.9, 600, None),
+        (50.0, 2, None),
+        (99.0, 99, Some(1)),
+        (100.0, 60, None),
+        (130.0, 60, None),
+        (0.0, 60, None),
+        (-5.0, 60, None),
+        (f64::NAN, 60, None),
+    ];
+    for (percent, elapsed, left) in table {
+        let found = remaining_by_progress(percent, Duration::from_secs(elapsed));
+        assert_eq!(found, left.map(Duration::from_secs), "{percent} {elapsed}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use longshore_domain::estimate::Estimate;
+use longshore_domain::estimate::{Estimate, remaining_by_progress};
 use longshore_domain::fault::Fault;
 use longshore_domain::job::{JobSpec, StateName};
 use longshore_domain::poll::poll_hint;
@@ -28,7 +28,7 @@ pub struct JobView {
     pub elapsed: Option<Duration>,
     /// How long like jobs took.
     pub estimate: Option<Estimate>,
-    /// What is probably left; absent when unknown.
+    /// What is probably left, by its progress if that tells, otherwise by like jobs; absent when unknown.
     pub remaining: Option<Duration>,
     /// What its output says of its progress.
     pub progress: Option<Progress>,
@@ -108,12 +108,17 @@ impl Engine {
             let run = job.state.run().map(|run| at.since(run.started_at));
             let in_state = run.unwrap_or_else(|| at.since(job.changed_at));
             let silence = |printed: &Printed| run.map(|run| printed.silent_for.map_or(run, |silent| silent.min(run)));
+            let output_bytes = printed.as_ref().map(|printed| printed.bytes);
+            let silent_for = printed.as_ref().and_then(silence);
+            let progress = printed.and_then(|printed| printed.progress);
+            let by_progress = |run| remaining_by_progress(progress.as_ref()?.percent, run);
+            let by_like_jobs = |run| estimate.as_ref()?.remaining(run);
             Ok(JobView {
                 elapsed,
-                remaining: run.and_then(|run| estimate.as_ref()?.remaining(run)),
-                output_bytes: printed.as_ref().map(|printed| printed.bytes),
-                silent_for: printed.as_ref().and_then(silence),
-                progress: printed.and_then(|printed| printed.progress),
+                remaining: run.and_then(|run| by_progress(run).or_else(|| by_like_jobs(run))),
+                output_bytes,
+                silent_for,
+                progress,
                 position,
                 poll_after: poll_hint(state, in_state, estimate.as_ref()),
                 estimate,

@@ -56,7 +56,7 @@ pub(crate) struct JobBody {
     pub(crate) elapsed_ms: Option<u64>,
     /// How long like jobs took.
     pub(crate) estimate: Option<EstimateBody>,
-    /// What is probably left.
+    /// What is probably left, by its progress if that tells, otherwise by like jobs.
     pub(crate) remaining_ms: Option<u64>,
     /// What its output says of its progress.
     pub(crate) progress: Option<ProgressBody>,
