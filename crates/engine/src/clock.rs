@@ -6,9 +6,13 @@ use std::time::{Duration, SystemTime};
 
 use longshore_domain::{JobId, Nonce, QuestionId, ScheduleId, Timestamp};
 
-/// Tells the time: the machine's, or one that a test moves.
+/// Tells the time: the machine's, or one that a test moves. Copies are one clock.
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock {
+    source: Source,
+    /// Milliseconds that the store's clock was ahead when it was heard last.
+    ahead: Arc<AtomicI64>,
+}
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -19,27 +23,42 @@ enum Source {
 impl Clock {
     /// The machine's wall clock.
     pub fn system() -> Self {
-        Self(Source::System)
+        Self::of(Source::System)
     }
 
     /// A clock that stands still at `start` until it is moved with [`Clock::advance`].
     pub fn moved_by_hand(start: Timestamp) -> Self {
-        Self(Source::Moved(Arc::new(AtomicI64::new(start.as_millis()))))
+        Self::of(Source::Moved(Arc::new(AtomicI64::new(start.as_millis()))))
+    }
+
+    fn of(source: Source) -> Self {
+        Self { source, ahead: Arc::default() }
     }
 
     /// Moves a clock made by [`Clock::moved_by_hand`]; the machine's own clock is left alone.
     pub fn advance(&self, length: Duration) {
-        if let Source::Moved(at) = &self.0 {
+        if let Source::Moved(at) = &self.source {
             at.fetch_add(i64::try_from(length.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
         }
     }
 
     /// The present instant.
     pub fn now(&self) -> Timestamp {
-        match &self.0 {
+        match &self.source {
             Source::System => system_now(),
             Source::Moved(at) => Timestamp::from_millis(at.load(Ordering::SeqCst)),
         }
+    }
+
+    /// What the store's clock said just now.
+    pub(crate) fn heard(&self, store: Timestamp) {
+        self.ahead.store(store.as_millis().saturating_sub(self.now().as_millis()), Ordering::Relaxed);
+    }
+
+    /// The present instant by the store's clock, which the nodes have in common: right to a second or so if this node hears
+    /// of the store, whatever its own clock says.
+    pub fn in_common(&self) -> Timestamp {
+        Timestamp::from_millis(self.now().as_millis().saturating_add(self.ahead.load(Ordering::Relaxed)))
     }
 
     /// A new job id for this instant.

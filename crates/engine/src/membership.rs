@@ -30,6 +30,7 @@ pub(crate) async fn join(inner: &Inner) -> Result<(), StoreError> {
         lease = ALONE;
     }
     let record = inner.store.join(node, lease, inner.clock.now()).await?;
+    inner.clock.heard(record.seen_at);
     note(inner, &record);
     Ok(())
 }
@@ -57,6 +58,7 @@ async fn beat(inner: &Inner) -> Result<(), StoreError> {
     let beaten = inner.store.beat(node.id, node.incarnation.clone(), inner.settings.lease, inner.clock.now()).await;
     match beaten {
         Ok(record) => {
+            inner.clock.heard(record.seen_at);
             note(inner, &record);
             Ok(())
         }

@@ -45,14 +45,14 @@ async fn known_peer(State(app): State<App>, request: Request, next: Next) -> Res
         return too_many("too many wrong tokens from this address", pause);
     }
     let path = request.uri().path_and_query().map_or("", |path| path.as_str());
-    let (node, now) = (app.engine.settings().node.id, app.engine.clock().now());
+    let (node, now) = (app.engine.settings().node.id, app.engine.clock().in_common());
     let key = app.peer_key.as_ref();
     if key.is_some_and(|key| key.is_good(secret, node, request.method().as_str(), path, now)) {
         return next.run(request).await;
     }
     from.into_iter().for_each(|from| app.access.count_failure(from));
     let refusal = Fault::new(FaultCode::Unauthorized, "only nodes that share this node's store are let in here")
-        .why("the request has no token of a node for it, or the clocks of the two nodes differ by more than 30 s");
+        .why("the request has no token of a node for it, or one that is older than a minute");
     HttpFault(refusal).into_response()
 }
 

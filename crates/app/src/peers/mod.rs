@@ -70,7 +70,7 @@ impl Lines {
         let failed = |why: &dyn std::fmt::Display| unreachable(&record.name, &format!("{address}: {why}"));
         let address: Uri = address.parse().map_err(|error| failed(&error))?;
         let host = address.authority().map_or("", |authority| authority.as_str());
-        let token = self.key.sign(record.id, method, path, self.clock.now());
+        let token = self.key.sign(record.id, method, path, self.clock.in_common());
         let request = Request::builder()
             .method(method)
             .uri(path)

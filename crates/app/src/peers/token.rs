@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use crate::home::hex;
 
-/// How long a token is good for, so long that the clocks of nodes may differ by half of it.
+/// How long a token is good for, by the store's clock. What nodes know of it may differ by half of that.
 const LIFE: Duration = Duration::from_secs(60);
 /// What every token begins with: no token of persons, agents or issuers does.
 const PREFIX: &str = "node_";

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use longshore_domain::job::{Event, FailReason, OutcomeStatus, RetryPolicy, StateName};
 use longshore_domain::store::{Claim, Store};
 use longshore_domain::{EventSeq, FaultCode, Job, When};
-use longshore_engine::Settings;
 use longshore_engine::ops::{Briefing, Caller, JobView, OutputStart, Submit};
+use longshore_engine::{Clock, Settings};
 use longshore_store::{PostgresOptions, PostgresStore};
 
 use super::asking::{accepted, ask, script};
@@ -309,4 +309,17 @@ async fn a_claim_that_its_node_never_heard_of_is_given_back() {
     let ended = unaware.ended(&job).await;
     assert_eq!(ended.outcome().unwrap().report.as_ref().unwrap().exit_code, Some(7));
     assert_eq!(ended.attempt.0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_whose_clocks_differ_have_the_stores_in_common() {
+    let (mut one, other) = pair().await;
+    one.engine.close(LIMIT).await;
+    one.clock = Clock::moved_by_hand(Clock::system().now().plus(Duration::from_secs(3_600)));
+    one.restart(|_| {}).await;
+    let ahead = one.engine.clock().now().since(other.engine.clock().now());
+    assert!(ahead > Duration::from_secs(3_000), "{ahead:?}");
+    let [one, other] = [&one, &other].map(|kit| kit.engine.clock().in_common());
+    let apart = one.since(other).max(other.since(one));
+    assert!(apart < LIMIT, "{apart:?}");
 }
