@@ -7,7 +7,7 @@ use longshore_domain::store::{JobFilter, Store, StoreError};
 
 use super::{Schema, client, terminate_all};
 use crate::conformance::Place;
-use crate::conformance::scene::{MANY, Scene};
+use crate::conformance::scene::{BEGIN, MANY, Scene};
 use crate::postgres::migrations::SCHEMA_NEWEST;
 use crate::{PostgresOptions, PostgresStore};
 
@@ -98,6 +98,53 @@ async fn a_full_disk_changes_nothing_and_heals_once_there_is_room() {
     outsider.batch_execute("DROP TRIGGER full_disk ON event").await.unwrap();
     assert_eq!(scene.take_ids(2).await, [job.id]);
     scene.accept(scene.job()).await;
+}
+
+#[tokio::test]
+async fn a_statement_that_is_cut_off_changes_nothing_and_is_tried_again_for_a_while() {
+    let schema = Schema::new();
+    let options = PostgresOptions { patience: SHORT, ..schema.options() };
+    let scene = Scene::over(Arc::new(PostgresStore::open(options).await.unwrap()));
+    let job = scene.accept(scene.job()).await;
+    // As `statement_timeout` does it: so often, and then no more.
+    let cut = |times: u32| {
+        format!(
+            "CREATE SEQUENCE cuts; CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+             IF nextval('cuts') <= {times} THEN RAISE EXCEPTION 'canceling statement due to statement timeout' \
+             USING ERRCODE = 'query_canceled'; END IF; RETURN NEW; END $$; \
+             CREATE TRIGGER cut BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION cut()"
+        )
+    };
+    let outsider = client(&schema).await;
+    outsider.batch_execute(&cut(1_000_000)).await.unwrap();
+    let error = scene.submit(scene.job()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    assert!(told(&error).contains("57014"), "{error:?}");
+    assert_eq!(scene.store.jobs(JobFilter::default(), MANY).await.unwrap(), std::slice::from_ref(&job));
+    outsider.batch_execute("DROP FUNCTION cut CASCADE; DROP SEQUENCE cuts").await.unwrap();
+    outsider.batch_execute(&cut(2)).await.unwrap();
+    scene.accept(scene.job()).await;
+    assert_eq!(scene.history(job.id).await.len(), 1);
+    assert_eq!(scene.store.jobs(JobFilter::default(), MANY).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_has_no_more_connections_says_so() {
+    let schema = Schema::new();
+    schema.open().await.close().await;
+    let name = &schema.name;
+    let role = format!(
+        "CREATE ROLE few_{name} LOGIN CONNECTION LIMIT 1; GRANT ALL ON SCHEMA {name} TO few_{name}; \
+         GRANT ALL ON ALL TABLES IN SCHEMA {name} TO few_{name}; GRANT ALL ON ALL SEQUENCES IN SCHEMA {name} TO few_{name}"
+    );
+    client(&schema).await.batch_execute(&role).await.unwrap();
+    let url = schema.options().url.replace("longshore@", &format!("few_{name}@"));
+    let options = PostgresOptions { url, patience: SHORT, ..schema.options() };
+    let error = match PostgresStore::open(options).await {
+        Ok(store) => store.submit(Scene::over(schema.open().await).job(), None, BEGIN).await.unwrap_err(),
+        Err(error) => error,
+    };
+    assert!(matches!(error, StoreError::Unavailable(_)) && told(&error).contains("53300"), "{error:?}");
 }
 
 #[tokio::test]
