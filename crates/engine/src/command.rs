@@ -9,6 +9,7 @@ use longshore_domain::store::StoreError;
 use longshore_domain::{Job, Timestamp};
 use tokio::time::Instant;
 
+use crate::deadline;
 use crate::ending::{Ending, Starting};
 use crate::inner::Inner;
 use crate::process::{self, AttemptPlan, Found, ShimLink, ShimReport};
@@ -51,6 +52,7 @@ pub(crate) async fn run<'a>(inner: &'a Arc<Inner>, job: &'a Job, spec: &CommandS
 /// Follows a command that an earlier process of this node had started or was about to start.
 pub(crate) async fn take_up<'a>(inner: &'a Arc<Inner>, job: &'a Job) -> Ending<'a> {
     let Some(lease) = job.state.lease() else { return Ending::lost(job, "the lease is gone") };
+    deadline::watch(inner, job);
     let run_dir = &inner.settings.run_dir;
     if lease.boot == inner.settings.node.boot {
         let found = process::look_up(run_dir, job.number, job.attempt, lease.nonce).await;
@@ -135,7 +137,7 @@ async fn record_start(inner: &Arc<Inner>, job: &Job, process: ProcessIdentity, d
     let event = Event::Started { token: job.attempt, process: Some(process), deadline_at };
     loop {
         match inner.record(job.id, event.clone()).await {
-            Ok(_) => return,
+            Ok(change) => return deadline::watch(inner, &change.job),
             Err(StoreError::Unavailable(error)) => {
                 tracing::warn!(job.id = %job.id, %error, "the start of an attempt could not be stored yet");
                 tokio::time::sleep(STORE_PAUSE).await;

@@ -12,11 +12,12 @@ use longshore_domain::{AttemptNumber, Job, JobId};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::clock::{Clock, new_nonces};
 use crate::disowned::Disowned;
 use crate::hub::Hub;
+use crate::live::{LiveAttempt, Stop};
 use crate::peers::Peers;
 use crate::process::{Progress, ShimControl, Spawner};
 use crate::seen::Seen;
@@ -61,32 +62,6 @@ pub(crate) struct Inner {
     pub(crate) draining: CancellationToken,
     /// Everything of this process ends.
     pub(crate) closing: CancellationToken,
-}
-
-/// An attempt that this process follows.
-struct LiveAttempt {
-    attempt: AttemptNumber,
-    control: Option<ShimControl>,
-    stop: Option<Stop>,
-    /// It has ended, and its end is on its way to the store.
-    over: bool,
-    progress: Option<Progress>,
-}
-
-/// How an attempt is to end early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    /// With time to clean up.
-    Asked,
-    /// At once: its lease is lost, and another attempt may begin.
-    Fenced,
-}
-
-impl LiveAttempt {
-    fn of(job: &Job) -> Self {
-        let stop = (job.state.name() == StateName::Stopping).then_some(Stop::Asked);
-        Self { attempt: job.attempt, control: None, stop, over: false, progress: None }
-    }
 }
 
 impl Inner {
@@ -225,7 +200,9 @@ impl Inner {
 
     /// Begins to follow an attempt that has begun; call [`Inner::unfollow`] when it is over.
     pub(crate) fn follow(&self, job: &Job) {
-        self.lock_live().insert(job.id, LiveAttempt::of(job));
+        let live = LiveAttempt::of(job);
+        live.pass_stop_on();
+        self.lock_live().insert(job.id, live);
         self.leased.notify_one();
     }
 
@@ -247,13 +224,19 @@ impl Inner {
     /// Gives a followed attempt its line to the shim; a stop that was asked for meanwhile is passed on.
     pub(crate) fn connected(&self, job: JobId, control: ShimControl) {
         if let Some(live) = self.lock_live().get_mut(&job) {
-            if let Some(stop) = live.stop {
-                control.stop(stop == Stop::Fenced);
-            }
             if lock(&self.readers).contains_key(&job) {
                 control.follow(true);
             }
             live.control = Some(control);
+            live.pass_stop_on();
+        }
+    }
+
+    /// Notes that the command of a followed attempt is on record as running, and who waits for its deadline.
+    pub(crate) fn runs(&self, job: &Job, deadline: Option<AbortOnDropHandle<()>>) {
+        let mut lives = self.lock_live();
+        if let Some(live) = lives.get_mut(&job.id).filter(|live| live.attempt == job.attempt && !live.over) {
+            live.runs(job, deadline);
         }
     }
 
@@ -291,7 +274,7 @@ impl Inner {
     /// Notes that an attempt has ended: from now on nothing is to be stopped.
     pub(crate) fn over(&self, job: JobId) {
         if let Some(live) = self.lock_live().get_mut(&job) {
-            live.over = true;
+            live.ended();
         }
     }
 
@@ -339,14 +322,7 @@ impl Inner {
     fn order(&self, job: JobId, attempt: AttemptNumber, stop: Stop) -> bool {
         let mut lives = self.lock_live();
         let live = lives.get_mut(&job).filter(|live| live.attempt == attempt && !live.over);
-        let Some(live) = live.filter(|live| live.stop != Some(stop) && live.stop != Some(Stop::Fenced)) else {
-            return false;
-        };
-        live.stop = Some(stop);
-        if let Some(control) = &live.control {
-            control.stop(stop == Stop::Fenced);
-        }
-        true
+        live.is_some_and(|live| live.order(stop))
     }
 
     /// Has the shim tell of new output for as long as the guard lives.

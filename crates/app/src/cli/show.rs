@@ -48,6 +48,7 @@ fn standing(job: &JobBody, now: Timestamp) -> Vec<Line> {
         ("state", term::paint(Stream::Out, job_text::colour(job), job_text::standing(job))),
     ];
     let optional = [
+        ("reason", job.stop_reason.clone()),
         ("name", job.name.as_deref().map(term::harmless)),
         ("outcome", job.outcome.as_ref().and_then(|outcome| outcome.message.as_deref()).map(term::harmless)),
         ("cause", job.outcome.as_ref().and_then(|outcome| outcome.cause.clone())),

@@ -104,6 +104,7 @@ fn a_job_has_exactly_these_fields() {
             "spec",
             "started_at",
             "state",
+            "stop_reason",
             "submitted_at",
             "title"
         ]
@@ -190,6 +191,31 @@ fn events_are_resumed_where_they_were_left() {
     assert_eq!(rest, all[1..], "the header wins");
     let of_one = ids_until(&home, &format!("?job={}&after=0", job["id"].as_str().unwrap()), None, "ended");
     assert_eq!(of_one, all);
+}
+
+#[test]
+fn a_job_past_its_deadline_is_shown_as_stopping_by_every_door() {
+    let home = Home::new();
+    home.daemon();
+    let body = json!({
+        "command": ["trap '' TERM; exec sleep 1000"], "shell": true, "cwd": "/", "deadline_ms": 1_000, "grace_ms": 3_600_000,
+    });
+    let job = home.ask("POST", "/api/v1/jobs", &body.to_string()).json();
+    ids_until(&home, "?after=0", None, "deadline_passed");
+    let shown = home.ask("GET", &format!("/api/v1/jobs/{}", job["id"].as_str().unwrap()), "").json();
+    assert_eq!((&shown["state"], &shown["stop_reason"]), (&"stopping".into(), &"deadline".into()));
+    let token = format!("Bearer {}", home.token());
+    let headers = [
+        ("authorization", token.as_str()),
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+    ];
+    let call = json!({ "name": "job_list", "arguments": { "all": true } });
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call }).to_string();
+    let listed = home.ask_with("POST", "/mcp", &headers, body.as_bytes()).json();
+    let text = listed["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("stopping (deadline) for"), "{text}");
+    assert!(home.run(&["show", "1"]).ok().text().contains("\nreason        deadline\n"));
 }
 
 #[test]

@@ -83,6 +83,16 @@ pub enum StopReason {
     Deadline,
 }
 
+impl StopReason {
+    /// The reason as it is written everywhere.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Cancelled { .. } => "cancelled",
+            Self::Deadline => "deadline",
+        }
+    }
+}
+
 /// A state without its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -161,6 +171,22 @@ impl JobState {
             Self::Asking { .. } => StateName::Asking,
             Self::Stopping { .. } => StateName::Stopping,
             Self::Finished { .. } => StateName::Finished,
+        }
+    }
+
+    /// The state in words, with the reason of one that is `stopping`.
+    pub fn in_words(&self) -> String {
+        match self.stop_reason() {
+            Some(why) => format!("{} ({})", self.name(), why.as_str()),
+            None => self.name().to_string(),
+        }
+    }
+
+    /// Why the attempt is to end, while it is `stopping`.
+    pub fn stop_reason(&self) -> Option<&StopReason> {
+        match self {
+            Self::Stopping { why, .. } => Some(why),
+            _ => None,
         }
     }
 

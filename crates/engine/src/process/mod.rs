@@ -12,6 +12,7 @@ mod lookup;
 pub mod output;
 mod passing;
 mod spawner;
+mod wake;
 
 pub use crate::shim::wire::{AttemptPlan, Progress};
 pub use error::ProcessError;
@@ -19,3 +20,4 @@ pub use leftovers::kill_leftovers;
 pub use link::{ShimControl, ShimLink, ShimReport};
 pub use lookup::{Found, end, exit_record, forget, look_up, traces};
 pub use spawner::{Spawner, SpawnerOptions};
+pub(crate) use wake::wake_shim;

@@ -84,9 +84,11 @@ impl Ending {
         self.stop_ordered
     }
 
-    /// Somebody wants the command to end. Reap first: one that has ended by itself was not stopped.
+    /// Somebody wants the command to end. Reap first: one that has ended by itself was not stopped, and neither was one
+    /// that its deadline ends.
     pub(super) fn order_stop(&mut self, kill: bool, now: Steady) {
-        self.stop_ordered |= self.exited_at.is_none();
+        let overdue = self.deadline_passed || self.hard_at.is_some_and(|at| at <= now);
+        self.stop_ordered |= self.exited_at.is_none() && !overdue;
         match (kill, self.exited_at) {
             (true, _) => self.kill_at = Some(now),
             (false, None) => self.ask_all(now),

@@ -1,9 +1,9 @@
 //! Finds processes and signals them, never one that merely took over a number.
 
 #[cfg(not(target_os = "linux"))]
-pub(crate) use elsewhere::{descendants, identify, living, marked, signal};
+pub(crate) use elsewhere::{descendants, identify, living, marked, signal, stopped_parent};
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{descendants, identify, living, marked, signal};
+pub(crate) use linux::{descendants, identify, living, marked, signal, stopped_parent};
 
 use longshore_domain::job::ProcessIdentity;
 
@@ -40,6 +40,8 @@ mod linux {
     struct Stat {
         process: Process,
         alive: bool,
+        /// By a signal, until another one has it go on.
+        stopped: bool,
     }
 
     /// Source: proc_pid_stat(5).
@@ -51,16 +53,24 @@ mod linux {
         let (_, command) = before.split_once('(')?;
         let fields: Vec<&str> = after.split_ascii_whitespace().collect();
         let threads: u64 = fields.get(17)?.parse().ok()?;
-        let dead = matches!(*fields.first()?, "Z" | "X") && threads <= 1;
+        let state = *fields.first()?;
+        let dead = matches!(state, "Z" | "X") && threads <= 1;
         let identity = ProcessIdentity { pid, started_ticks: fields.get(19)?.parse().ok()? };
         let process = Process { identity, parent: fields.get(1)?.parse().ok()?, command: command.to_owned() };
-        Some(Stat { process, alive: !dead })
+        Some(Stat { process, alive: !dead, stopped: state == "T" })
     }
 
     /// The process itself, if exactly it still lives.
     pub(crate) fn living(identity: &ProcessIdentity) -> Option<Process> {
         let found = read(identity.pid).filter(|stat| stat.alive && stat.process.identity == *identity);
         found.map(|stat| stat.process)
+    }
+
+    /// The parent of exactly this process, which may wait to be reaped, if that parent was stopped by a signal.
+    pub(crate) fn stopped_parent(child: &ProcessIdentity) -> Option<ProcessIdentity> {
+        let child = read(child.pid).filter(|stat| stat.process.identity == *child)?;
+        let parent = read(child.process.parent).filter(|parent| parent.stopped)?;
+        Some(parent.process.identity)
     }
 
     /// All living descendants of a process.
@@ -155,6 +165,10 @@ mod elsewhere {
     }
 
     pub(crate) fn living(_identity: &ProcessIdentity) -> Option<Process> {
+        None
+    }
+
+    pub(crate) fn stopped_parent(_child: &ProcessIdentity) -> Option<ProcessIdentity> {
         None
     }
 

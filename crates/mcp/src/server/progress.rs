@@ -80,7 +80,7 @@ impl Pace {
 fn message(view: &JobView) -> String {
     let elapsed = view.elapsed.map_or_else(String::new, |elapsed| format!(" {}", format_length(elapsed)));
     let percent = percent(view).map_or_else(String::new, |percent| format!(" · {percent}%"));
-    format!("{}{elapsed}{percent}", view.job.state.name())
+    format!("{}{elapsed}{percent}", view.job.state.in_words())
 }
 
 #[cfg(test)]

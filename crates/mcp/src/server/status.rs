@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use longshore_domain::estimate::Estimate;
-use longshore_domain::job::{FailReason, OutcomeStatus, StateName};
+use longshore_domain::job::{FailReason, OutcomeStatus, StateName, StopReason};
 use longshore_domain::time::format_length;
 use longshore_domain::{Job, JobId, Outcome, Position, Timestamp};
 use longshore_engine::ops::JobView;
@@ -16,6 +16,8 @@ use super::output::{Omitted, Shown};
 pub(super) struct JobStatus {
     job: JobId,
     state: StateName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_reason: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<OutcomeBrief>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,8 +133,8 @@ pub(super) fn line(job: &Job, now: Timestamp) -> String {
     match (job.outcome(), length) {
         (Some(outcome), Some(length)) => format!("{} after {length}", OutcomeBrief::from(outcome).line()),
         (Some(outcome), None) => OutcomeBrief::from(outcome).line(),
-        (None, Some(length)) => format!("{} for {length}", job.state.name()),
-        (None, None) => job.state.name().to_string(),
+        (None, Some(length)) => format!("{} for {length}", job.state.in_words()),
+        (None, None) => job.state.in_words(),
     }
 }
 
@@ -142,6 +144,7 @@ impl JobStatus {
         Self {
             job: view.job.id,
             state: view.job.state.name(),
+            stop_reason: view.job.state.stop_reason().map(StopReason::as_str),
             outcome: view.job.outcome().map(OutcomeBrief::from),
             elapsed_s: view.elapsed.map(seconds),
             percent: percent(view).filter(|_| !view.job.is_finished()),

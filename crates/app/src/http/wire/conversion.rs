@@ -24,6 +24,7 @@ impl From<JobView> for JobBody {
             number: job.number.0,
             kind: job.kind.as_str().into(),
             state: job.state.name().to_string(),
+            stop_reason: job.state.stop_reason().map(|why| why.as_str().into()),
             outcome: outcome(&job),
             queue: job.queue.to_string(),
             priority: job.priority,

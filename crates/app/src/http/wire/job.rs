@@ -18,6 +18,9 @@ pub(crate) struct JobBody {
     pub(crate) title: String,
     /// `held`, `waiting`, `queued`, `claimed`, `running`, `asking`, `stopping` or `finished`.
     pub(crate) state: String,
+    /// Why it is `stopping`: `cancelled` or `deadline`; null unless it is.
+    #[serde(default)]
+    pub(crate) stop_reason: Option<String>,
     /// How it ended; null until it has.
     pub(crate) outcome: Option<OutcomeBody>,
     /// The line it stands in.

@@ -63,7 +63,7 @@ fn outcome(outcome: &Outcome) -> String {
 }
 
 fn running(view: &JobView) -> String {
-    let state = view.job.state.name();
+    let state = view.job.state.in_words();
     let length = view.elapsed.map(|elapsed| format!(" for {}", format_length(elapsed))).unwrap_or_default();
     let percent = view.progress.as_ref().map(|progress| progress.percent.clamp(0.0, 100.0));
     let percent = percent.map(|percent| format!(", {percent:.0}% done")).unwrap_or_default();

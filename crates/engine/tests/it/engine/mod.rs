@@ -5,6 +5,7 @@
 mod asking;
 mod briefs;
 mod cleaning;
+mod deadlines;
 mod ending;
 mod keeping;
 mod kit;

@@ -175,7 +175,7 @@ pub(super) fn processes_of(job: &str) -> Vec<u32> {
     ours.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-fn signal(pid: u32, name: &str) {
+pub(super) fn signal(pid: u32, name: &str) {
     let sent = std::process::Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }
@@ -185,7 +185,7 @@ fn stop_processes_of(job: &str) {
 }
 
 /// The shim is the parent of the first process of the attempt.
-fn shim_of(job: &str) -> u32 {
+pub(super) fn shim_of(job: &str) -> u32 {
     let first = processes_of(job).into_iter().min().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{first}/status")).unwrap();
     let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap();

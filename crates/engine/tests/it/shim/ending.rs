@@ -122,6 +122,24 @@ async fn the_hard_deadline_stops_the_tree() {
 }
 
 #[tokio::test]
+async fn a_stop_after_the_deadline_is_nothing_new() {
+    let kit = Kit::new().await;
+    let mut plan = with_grace(
+        kit.shell("trap 'echo asked' TERM; while :; do sleep 1000 & wait; done"),
+        Duration::from_secs(3_600),
+    );
+    plan.spec.deadlines.hard = Some(SHORT);
+    let mut link = kit.start(&plan).await;
+    link.control().follow(true);
+    printed(&mut link, 6).await;
+    link.control().stop(false);
+    link.control().stop(true);
+    let report = ended(&mut link).await;
+    assert!(report.deadline_passed && !report.stopped, "{report:?}");
+    assert_eq!((report.signal, report.output.bytes), (Some(9), 6));
+}
+
+#[tokio::test]
 async fn the_soft_deadline_asks_once_and_only_once() {
     let kit = Kit::new().await;
     let mut plan = kit.shell("trap 'echo asked' TERM; while :; do sleep 0.02; done");

@@ -183,7 +183,7 @@ fn message(view: &JobView, waits_for: Option<&str>) -> String {
     if let Some(outcome) = view.job.outcome() {
         return format!("{}: {title}", OutcomeBrief::from(outcome).line());
     }
-    let mut text = format!("{}: {title}", view.job.state.name());
+    let mut text = format!("{}: {title}", view.job.state.in_words());
     if let Some(percent) = percent(view) {
         text += &format!(", {percent}% done");
     }

@@ -1,7 +1,7 @@
 //! `job_list`: which jobs there are.
 
 use futures_util::future::BoxFuture;
-use longshore_domain::job::{OutcomeStatus, StateName};
+use longshore_domain::job::{OutcomeStatus, StateName, StopReason};
 use longshore_domain::{Fault, Job, JobId, JobNumber, Scope, Timestamp};
 use longshore_engine::ops::{JobPage, ListQuery};
 use serde::Serialize;
@@ -48,6 +48,8 @@ struct ListedJob {
     job: JobId,
     state: StateName,
     #[serde(skip_serializing_if = "Option::is_none")]
+    stop_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<OutcomeBrief>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elapsed_s: Option<f64>,
@@ -59,6 +61,7 @@ impl ListedJob {
         Self {
             job: job.id,
             state: job.state.name(),
+            stop_reason: job.state.stop_reason().map(StopReason::as_str),
             outcome: job.outcome().map(OutcomeBrief::from),
             elapsed_s: elapsed(job, now).map(seconds),
             title: title(job),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use longshore_domain::job::StateName;
+use longshore_domain::job::{StateName, StopReason};
 use longshore_domain::{Fault, Job, JobId, Scope, Timestamp};
 use longshore_engine::ops::{WAIT_JOBS_MAX, WaitFor, Waited};
 use serde::Serialize;
@@ -51,6 +51,8 @@ struct JobLine {
     job: JobId,
     state: StateName,
     #[serde(skip_serializing_if = "Option::is_none")]
+    stop_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<OutcomeBrief>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elapsed_s: Option<f64>,
@@ -61,6 +63,7 @@ impl JobLine {
         Self {
             job: job.id,
             state: job.state.name(),
+            stop_reason: job.state.stop_reason().map(StopReason::as_str),
             outcome: job.outcome().map(OutcomeBrief::from),
             elapsed_s: elapsed(job, now).map(seconds),
         }
