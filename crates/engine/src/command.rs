@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::deadline;
 use crate::ending::{Ending, Starting};
 use crate::inner::Inner;
-use crate::process::{self, AttemptPlan, Found, ShimLink, ShimReport};
+use crate::process::{self, AttemptPlan, Found, ShimLink, ShimReport, Traces};
 
 /// Starts are stored this much later, so that one whose end follows at once shares its commit.
 const START_HELD: Duration = Duration::from_millis(1);
@@ -76,7 +76,7 @@ async fn follow_found<'a>(inner: &'a Arc<Inner>, job: &'a Job, found: Found) -> 
     match found {
         Found::Running(link) => follow_link(inner, job, link, job.state.run().is_some()).await,
         Found::Ended(report) => Ending::seen(job, report),
-        Found::Gone => bury(job).await,
+        Found::Gone => bury(inner, job).await,
         Found::NeverStarted if job.state.run().is_none() => {
             Ending::given_back(job, "the daemon ended before it started")
         }
@@ -160,15 +160,19 @@ async fn look_again<'a>(inner: &'a Arc<Inner>, job: &'a Job, started: bool) -> E
         Found::Running(link) => Box::pin(follow_link(inner, job, link, started)).await,
         Found::Ended(report) => Ending::seen(job, report),
         Found::NeverStarted if !started => Ending::given_back(job, "its shim ended before it started"),
-        Found::Gone | Found::NeverStarted => bury(job).await,
+        Found::Gone | Found::NeverStarted => bury(inner, job).await,
     }
 }
 
 /// The shim is gone without a record: stops what it left behind, and says that the end is unknown.
-async fn bury<'a>(job: &Job) -> Ending<'a> {
+async fn bury<'a>(inner: &Inner, job: &Job) -> Ending<'a> {
     let Some(lease) = job.state.lease() else { return Ending::lost(job, "the lease is gone") };
-    let process = job.state.run().and_then(|run| run.process.clone());
-    let leftovers = process::kill_leftovers(lease.nonce, process).await;
+    let traces = Traces {
+        nonce: lease.nonce,
+        command: job.state.run().and_then(|run| run.process.clone()),
+        leaf: inner.settings.leaf(job.id, job.attempt),
+    };
+    let leftovers = process::kill_leftovers(&traces).await;
     Ending::lost(job, format!("its shim was killed, so nobody saw how it ended{}", told(&leftovers)))
 }
 

@@ -29,6 +29,8 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<usize, StoreError> {
             inner.closing.run_until_cancelled(end).await;
         });
     }
+    let sweeping = Arc::clone(inner);
+    inner.tasks.spawn(async move { sweeping.closing.run_until_cancelled(sweep_leaves(&sweeping)).await });
     let count = mine.len();
     for job in mine {
         inner.follow(&job);
@@ -36,6 +38,23 @@ pub(crate) async fn run(inner: &Arc<Inner>) -> Result<usize, StoreError> {
         inner.tasks.spawn(attempt::resume(Arc::clone(inner), job, slot));
     }
     Ok(count)
+}
+
+/// Ends what is left in cgroups of attempts that are over: their shims were killed when nobody could see to it.
+async fn sweep_leaves(inner: &Inner) {
+    let Some(parent) = &inner.settings.cgroup else { return };
+    for (id, attempt) in process::leaves(parent) {
+        match inner.store.job(id).await {
+            // What is not on record here is another installation's, which uses the folder as well.
+            Ok(Some(job)) if job.state.lease().is_none_or(|lease| lease.token != attempt) => {
+                if let Some(leaf) = inner.settings.leaf(id, attempt) {
+                    process::end_leaf(&leaf).await;
+                }
+            }
+            Ok(_) => {}
+            Err(error) => return tracing::warn!(%error, "cgroups of ended attempts are left for the next start"),
+        }
+    }
 }
 
 fn is_mine(inner: &Inner, job: &Job) -> bool {

@@ -5,11 +5,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use longshore_domain::Timestamp;
 use longshore_domain::job::QueueName;
 use longshore_domain::node::NewNode;
+use longshore_domain::{AttemptNumber, Job, JobId, Timestamp};
 
 use crate::keeping::Keeping;
+use crate::shim::cgroup;
 
 /// Everything the engine needs to know from outside.
 #[derive(Clone, Debug)]
@@ -65,8 +66,13 @@ impl Default for Retention {
 
 impl Settings {
     /// Where the output of one attempt is kept.
-    pub fn output_path(&self, job: &longshore_domain::Job, attempt: longshore_domain::AttemptNumber) -> PathBuf {
+    pub fn output_path(&self, job: &Job, attempt: AttemptNumber) -> PathBuf {
         self.output_day(job.submitted_at).join(format!("{}.{attempt}.log", job.id))
+    }
+
+    /// The cgroup that an attempt has to itself, if it has one.
+    pub(crate) fn leaf(&self, job: JobId, attempt: AttemptNumber) -> Option<PathBuf> {
+        self.cgroup.as_deref().map(|parent| cgroup::leaf(parent, job, attempt))
     }
 
     fn output_day(&self, at: Timestamp) -> PathBuf {

@@ -229,6 +229,9 @@ pub struct AttemptReport {
     /// Processes of its tree that outlived it and were stopped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leftovers: Vec<LeftoverProcess>,
+    /// The kernel killed processes of its tree for want of memory. Seen only where the attempt had a cgroup of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub memory_ran_out: bool,
     /// What it used.
     #[serde(default)]
     pub usage: ResourceUse,
@@ -249,10 +252,18 @@ impl AttemptReport {
             }
             Self { end: Some(ReportedEnd::Failed { reason, message }), .. } => failed(*reason, message.clone()),
             Self { exit_code: Some(0), .. } => (OutcomeStatus::Succeeded, None, None),
-            Self { exit_code: Some(code), .. } => failed(FailReason::Exit, format!("ended with exit code {code}")),
-            Self { signal: Some(signal), .. } => failed(FailReason::Signal, format!("ended by signal {signal}")),
+            Self { exit_code: Some(code), .. } => {
+                failed(FailReason::Exit, format!("ended with exit code {code}{}", self.want_of_memory()))
+            }
+            Self { signal: Some(signal), .. } => {
+                failed(FailReason::Signal, format!("ended by signal {signal}{}", self.want_of_memory()))
+            }
             _ => failed(FailReason::Lost, "nobody saw how it ended".into()),
         }
+    }
+
+    fn want_of_memory(&self) -> &'static str {
+        if self.memory_ran_out { "; the kernel killed processes of it for want of memory" } else { "" }
     }
 
     /// The outcome of a job whose last attempt has this report.

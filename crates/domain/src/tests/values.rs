@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::estimate::{Estimate, remaining_by_progress};
 use crate::fault::FaultCode;
 use crate::id::{JobId, Nonce};
-use crate::job::{CommandSpec, FailReason, RetryPolicy, StateName};
+use crate::job::{AttemptReport, CommandSpec, FailReason, RetryPolicy, StateName};
 use crate::label::{InvalidLabels, Labels};
 use crate::poll::poll_hint;
 use crate::time::{Timestamp, format_length, parse_length};
@@ -202,4 +202,20 @@ fn labels_are_a_set_with_one_way_to_write_it() {
     }
     let many = (0..=Labels::COUNT_MAX).map(|number| number.to_string());
     assert_eq!(Labels::new(many), Err(InvalidLabels::Count(33)));
+}
+
+#[test]
+fn an_end_for_want_of_memory_says_so() {
+    let report =
+        |exit_code, signal| AttemptReport { exit_code, signal, memory_ran_out: true, ..AttemptReport::default() };
+    let table = [
+        (report(None, Some(9)), Some(FailReason::Signal), Some("ended by signal 9")),
+        (report(Some(137), None), Some(FailReason::Exit), Some("ended with exit code 137")),
+        (report(Some(0), None), None, None),
+    ];
+    for (report, reason, message) in table {
+        let message = message.map(|message| format!("{message}; the kernel killed processes of it for want of memory"));
+        let (_, found, told) = report.verdict();
+        assert_eq!((found, told), (reason, message));
+    }
 }

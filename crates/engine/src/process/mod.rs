@@ -14,9 +14,10 @@ mod passing;
 mod spawner;
 mod wake;
 
+pub(crate) use crate::shim::cgroup::leaves;
 pub use crate::shim::wire::{AttemptPlan, Progress};
 pub use error::ProcessError;
-pub use leftovers::kill_leftovers;
+pub use leftovers::{Traces, end_leaf, kill_leftovers};
 pub use link::{ShimControl, ShimLink, ShimReport};
 pub use lookup::{Found, end, exit_record, forget, look_up, traces};
 pub use spawner::{Spawner, SpawnerOptions};

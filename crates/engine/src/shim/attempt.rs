@@ -9,6 +9,7 @@ use longshore_domain::job::AttemptReport;
 use rustix::event::PollFlags;
 use rustix::fs::{AtFlags, unlinkat};
 
+use super::cgroup::Leaf;
 use super::command::{self, Output, RunningCommand, StartError};
 use super::conclude::Conclusion;
 use super::door::Door;
@@ -127,7 +128,7 @@ struct Attempt {
     door: Door,
     wake: OwnedFd,
     outputs: Vec<Output>,
-    leaf: Option<super::cgroup::Leaf>,
+    leaf: Option<Leaf>,
     start: Start,
     started: Started,
     recorder: Recorder,
@@ -177,8 +178,9 @@ impl Attempt {
         let greeting = self.greeting();
         let Self { plan, peers, door, leaf, recorder, ending, outputs, start, has_children, end, .. } = self;
         let report = report(start, end, &ending, recorder.finish(!outputs.is_empty()));
-        let report = AttemptReport { leftovers: ending.leftovers(!has_children), ..report };
-        leaf.into_iter().for_each(super::cgroup::Leaf::remove);
+        let memory_ran_out = leaf.as_ref().is_some_and(Leaf::memory_ran_out);
+        let report = AttemptReport { leftovers: ending.leftovers(!has_children), memory_ran_out, ..report };
+        leaf.into_iter().for_each(Leaf::remove);
         Conclusion { place, plan: &plan, peers, door, greeting }.conclude(&report);
     }
 
@@ -360,6 +362,7 @@ fn report(
         ran: steady.saturating_sub(start.steady),
         output,
         leftovers: vec![],
+        memory_ran_out: false,
         usage: child.usage,
     }
 }

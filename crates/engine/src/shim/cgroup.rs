@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use longshore_domain::job::CommandLimits;
+use longshore_domain::{AttemptNumber, JobId};
 
 /// The leaf of one attempt.
 pub(super) struct Leaf {
@@ -16,14 +17,14 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    /// Makes the leaf; `None` if the folder is not a writable cgroup v2.
-    pub(super) fn make(parent: &Path, name: &str, limits: &CommandLimits) -> Option<Self> {
-        let path = parent.join(name);
+    /// Makes the leaf; `None` if its parent is not in a writable cgroup v2.
+    pub(super) fn make(path: PathBuf, limits: &CommandLimits) -> Option<Self> {
         fs::create_dir(&path).ok()?;
         if !path.join("cgroup.kill").exists() {
             fs::remove_dir(&path).ok();
             return None;
         }
+        // The files are there if the parent hands the controllers on.
         let set = |file: &str, value: Option<u64>| {
             value.is_some_and(|value| fs::write(path.join(file), value.to_string()).is_ok())
         };
@@ -37,14 +38,105 @@ impl Leaf {
         self.path.join("cgroup.procs")
     }
 
-    /// Kills all that is in it, however it got there.
+    /// Kills all that is in it, however it got there. Without it the tree is killed one by one as well.
     pub(super) fn kill(&self) {
-        // Without it the tree is killed one by one as well.
-        fs::write(self.path.join("cgroup.kill"), "1").ok();
+        kill(&self.path);
+    }
+
+    /// Whether the kernel killed processes in it for want of memory.
+    pub(super) fn memory_ran_out(&self) -> bool {
+        fs::read_to_string(self.path.join("memory.events")).is_ok_and(|events| has_killed(&events))
     }
 
     /// Removes it once it is empty; a leaf that is not stays and shows what would not die.
     pub(super) fn remove(self) {
-        fs::remove_dir(&self.path).ok();
+        remove(&self.path);
+    }
+}
+
+/// Source: memory.events in the kernel's admin-guide/cgroup-v2.
+fn has_killed(events: &str) -> bool {
+    let killed = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    killed.is_some_and(|killed| killed.trim() != "0")
+}
+
+/// The leaf of an attempt. Its name is the same in no other installation that uses the folder as well.
+pub(crate) fn leaf(parent: &Path, job: JobId, attempt: AttemptNumber) -> PathBuf {
+    parent.join(format!("{job}.{attempt}"))
+}
+
+/// The attempts that have leaves in a folder.
+pub(crate) fn leaves(parent: &Path) -> Vec<(JobId, AttemptNumber)> {
+    folders(parent).iter().filter_map(|folder| attempt_of(folder.file_name()?.to_str()?)).collect()
+}
+
+fn attempt_of(name: &str) -> Option<(JobId, AttemptNumber)> {
+    let (job, attempt) = name.split_once('.')?;
+    Some((job.parse().ok()?, AttemptNumber(attempt.parse().ok()?)))
+}
+
+/// The processes in a cgroup and in those below it.
+pub(crate) fn members(cgroup: &Path) -> Vec<u32> {
+    let listed = fs::read_to_string(cgroup.join("cgroup.procs")).unwrap_or_default();
+    let own = listed.lines().filter_map(|line| line.parse().ok());
+    own.chain(folders(cgroup).iter().flat_map(|below| members(below))).collect()
+}
+
+/// Kills all that is in a cgroup.
+pub(crate) fn kill(cgroup: &Path) {
+    fs::write(cgroup.join("cgroup.kill"), "1").ok();
+}
+
+/// Removes a cgroup with those below it; whether it is gone. One with living processes in it is not.
+pub(crate) fn remove(cgroup: &Path) -> bool {
+    for below in folders(cgroup) {
+        remove(&below);
+    }
+    fs::remove_dir(cgroup).is_ok() || !cgroup.exists()
+}
+
+fn folders(cgroup: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(cgroup).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kill_for_want_of_memory_is_seen() {
+        let events = |killed: &str| format!("low 0\nhigh 0\nmax 12\noom 1\noom_kill {killed}\noom_group_kill 0\n");
+        for (text, expected) in
+            [(events("1"), true), (events("12"), true), (events("0"), false), (String::new(), false)]
+        {
+            assert_eq!(has_killed(&text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_leaves_of_attempts_are_taken_for_such() {
+        let folder = tempfile::tempdir().unwrap();
+        let job = JobId::new(longshore_domain::Timestamp::from_millis(1_795_000_000_000), 7);
+        let path = leaf(folder.path(), job, AttemptNumber(2));
+        for made in [&path, &folder.path().join("longshore"), &folder.path().join("7.1")] {
+            fs::create_dir(made).unwrap();
+        }
+        assert_eq!(leaves(folder.path()), [(job, AttemptNumber(2))]);
+        assert_eq!(leaves(&path.join("nowhere")), []);
+    }
+
+    #[test]
+    fn what_is_below_belongs_to_it_and_goes_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let leaf = folder.path().join("leaf");
+        fs::create_dir_all(leaf.join("below")).unwrap();
+        assert!(remove(&leaf) && !leaf.exists());
+        assert!(remove(&leaf), "it is gone already");
+        fs::create_dir_all(leaf.join("below")).unwrap();
+        fs::write(leaf.join("cgroup.procs"), "7\n").unwrap();
+        fs::write(leaf.join("below/cgroup.procs"), "8\n9\n").unwrap();
+        assert_eq!(members(&leaf), [7, 8, 9]);
+        assert!(!remove(&leaf));
     }
 }

@@ -10,7 +10,7 @@ use longshore_domain::job::{CommandSpec, OutputMode, ProcessIdentity};
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
-use super::cgroup::Leaf;
+use super::cgroup::{self, Leaf};
 use super::explain;
 use super::layout::Stream;
 use super::tree;
@@ -61,8 +61,8 @@ pub(super) fn start(plan: &AttemptPlan, cgroups: Option<&Path>) -> Result<Runnin
     command.env(ATTEMPT_VARIABLE, plan.attempt.to_string());
     command.env(MARK_VARIABLE, plan.nonce.to_string());
     let outputs = connect(&mut command, spec.output).map_err(machine)?;
-    let name = format!("{}.{}", plan.number, plan.attempt);
-    let leaf = cgroups.and_then(|parent| Leaf::make(parent, &name, &spec.limits));
+    let leaf = cgroups.map(|parent| cgroup::leaf(parent, plan.job, plan.attempt));
+    let leaf = leaf.and_then(|path| Leaf::make(path, &spec.limits));
     limit(&mut command, spec, leaf.as_ref()).map_err(machine)?;
     match command.spawn() {
         Ok(child) => {
@@ -155,23 +155,24 @@ fn connect(command: &mut Command, mode: OutputMode) -> io::Result<Vec<Output>> {
 }
 
 /// Has the command join its cgroup and set its limits before it begins. Costs a fork, so only if there is need.
+///
+/// A cgroup that the kernel lets nobody join limits nothing: then each process is limited alone.
 fn limit(command: &mut Command, spec: &CommandSpec, leaf: Option<&Leaf>) -> io::Result<()> {
-    let memory = spec.limits.memory_bytes.filter(|_| leaf.is_none_or(|leaf| !leaf.limits_memory));
-    let processes = spec.limits.processes.filter(|_| leaf.is_none_or(|leaf| !leaf.limits_processes));
-    let niceness = spec.limits.nice.unwrap_or(0);
-    if memory.is_none() && processes.is_none() && niceness == 0 && leaf.is_none() {
+    let limits = spec.limits.clone();
+    let niceness = limits.nice.unwrap_or(0);
+    if limits.memory_bytes.is_none() && limits.processes.is_none() && niceness == 0 && leaf.is_none() {
         return Ok(());
     }
     let entrance = leaf.map(|leaf| std::fs::OpenOptions::new().write(true).open(leaf.entrance())).transpose()?;
+    let (limits_memory, limits_processes) =
+        leaf.map_or((false, false), |leaf| (leaf.limits_memory, leaf.limits_processes));
     before_exec(command, move || {
-        if let Some(entrance) = &entrance {
-            rustix::io::write(entrance, b"0")?;
-        }
+        let joined = entrance.as_ref().is_some_and(|entrance| rustix::io::write(entrance, b"0").is_ok());
         if niceness > 0 {
             nice(i32::from(niceness))?;
         }
-        cap(Resource::As, memory)?;
-        cap(Resource::Nproc, processes)
+        cap(Resource::As, limits.memory_bytes.filter(|_| !(joined && limits_memory)))?;
+        cap(Resource::Nproc, limits.processes.filter(|_| !(joined && limits_processes)))
     });
     Ok(())
 }

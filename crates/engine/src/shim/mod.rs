@@ -8,7 +8,7 @@
 //! is: there is no way to adopt orphans, and no `/proc`.
 
 mod attempt;
-mod cgroup;
+pub(crate) mod cgroup;
 mod command;
 mod conclude;
 pub(crate) mod door;

@@ -70,8 +70,9 @@ impl From<Estimate> for EstimateBrief {
 impl From<&Outcome> for OutcomeBrief {
     fn from(outcome: &Outcome) -> Self {
         let report = outcome.report.as_ref();
-        // The sentence of these two says no more than the number beside it.
-        let plain = matches!(outcome.reason, Some(FailReason::Exit | FailReason::Signal));
+        // The sentence of these two says no more than the number beside it, unless memory had run out.
+        let plain = matches!(outcome.reason, Some(FailReason::Exit | FailReason::Signal))
+            && !report.is_some_and(|report| report.memory_ran_out);
         Self {
             status: outcome.status,
             reason: outcome.reason,
@@ -88,6 +89,7 @@ impl OutcomeBrief {
     pub(super) fn line(&self) -> String {
         let status = self.status.as_str();
         let detail = match (self.reason, self.exit_code, self.signal, &self.message) {
+            (Some(FailReason::Exit | FailReason::Signal), _, _, Some(message)) => format!(" ({message})"),
             (Some(FailReason::Exit), Some(code), ..) => format!(" (exit code {code})"),
             (Some(FailReason::Signal), _, Some(signal), _) => format!(" (signal {signal})"),
             (Some(reason), _, _, Some(message)) => format!(" ({reason}: {message})"),
@@ -212,4 +214,20 @@ fn output_block(output: &str, omitted: Omitted) -> String {
         output => format!("{output}\n"),
     };
     format!("--- output\n{before}{lost}{output}{after}---\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use longshore_domain::job::AttemptReport;
+
+    use super::*;
+
+    #[test]
+    fn an_end_is_told_in_few_words_unless_memory_ran_out() {
+        let report = AttemptReport { signal: Some(9), ..AttemptReport::default() };
+        let line = |report: AttemptReport| OutcomeBrief::from(&report.into_outcome()).line();
+        assert_eq!(line(report.clone()), "failed (signal 9)");
+        let hungry = "failed (ended by signal 9; the kernel killed processes of it for want of memory)";
+        assert_eq!(line(AttemptReport { memory_ran_out: true, ..report }), hungry);
+    }
 }

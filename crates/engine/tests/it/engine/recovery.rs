@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use longshore_domain::job::{FailReason, OutcomeStatus, RetryPolicy, StateName};
+use longshore_domain::{Job, JobId};
 use longshore_engine::ops::{Submit, WaitFor};
+use longshore_testkit::CgroupFolder;
 
 use super::kit::{Kit, LIMIT, owner, shell};
 
@@ -86,6 +88,37 @@ async fn a_killed_shim_is_a_lost_attempt_repeated_only_if_allowed() {
         }
         assert_eq!(processes_of(&job.id.to_string()), Vec::<u32>::new());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cgroups_of_attempts_whose_shims_were_killed_are_emptied_and_removed() {
+    let Some(folder) = CgroupFolder::make("recovery") else { return };
+    let mut kit = Kit::with(|settings| settings.cgroup = Some(folder.path().to_owned())).await;
+    let of = |job: &Job, attempt: u32| folder.path().join(format!("{}.{attempt}", job.id));
+    let job = kit.submit(shell("env -i setsid sleep 1000 & echo ready; sleep 1000")).await;
+    kit.speaks(&job).await;
+    assert!(of(&job, 1).exists());
+    kill_shim_of(&job.id.to_string());
+    let outcome = kit.ended(&job).await.outcome().unwrap().clone();
+    assert_eq!(outcome.reason, Some(FailReason::Lost));
+    assert!(!of(&job, 1).exists(), "{outcome:?}");
+
+    let gate = kit.gate("gate");
+    let runs = kit.submit(shell(format!("echo ready; {}", gate.wait()))).await;
+    kit.speaks(&runs).await;
+    let stranger = folder.path().join(format!("{}.1", JobId::new(job.submitted_at, 1)));
+    std::fs::create_dir(of(&job, 1)).unwrap();
+    std::fs::create_dir(&stranger).unwrap();
+    kit.restart(|_| {}).await;
+    let swept = async {
+        while of(&job, 1).exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(LIMIT, swept).await.expect("it goes while the engine runs");
+    assert!(of(&runs, 1).exists() && stranger.exists());
+    gate.open().await;
+    assert!(kit.ended(&runs).await.outcome().unwrap().is_success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use longshore_engine::process::AttemptPlan;
+use longshore_testkit::CgroupFolder;
 
 use super::kit::{Kit, ended, gone, lives, parent, printed, started};
 
@@ -215,38 +216,41 @@ async fn many_orphans_leave_no_zombies() {
 }
 
 #[tokio::test]
-async fn a_cgroup_ends_with_its_attempt_or_is_done_without() {
-    let parent = cgroup_parent();
-    let kit = Kit::with_cgroup(Some(parent.clone().unwrap_or_else(|| "/no/such/cgroup".into()))).await;
+async fn a_cgroup_ends_with_its_attempt() {
+    let Some(folder) = CgroupFolder::make("ends-with-its-attempt") else { return };
+    let kit = Kit::with_cgroup(Some(folder.path().to_owned())).await;
     let plan = kit.shell("cat /proc/self/cgroup; (trap '' TERM; exec setsid sleep 1000) & echo ready; wait");
     let mut link = kit.start(&plan).await;
     link.control().follow(true);
     printed(&mut link, 20).await;
-    let leaf = format!("{}.{}", plan.number, plan.attempt);
+    let leaf = format!("{}.{}", plan.job, plan.attempt);
+    assert!(folder.path().join(&leaf).exists());
     link.control().stop(true);
     let report = ended(&mut link).await;
-    assert!(report.stopped);
+    assert!(report.stopped && !report.memory_ran_out);
     let printed = String::from_utf8(super::kit::read_all(&plan.output_path)).unwrap();
-    match parent {
-        Some(parent) => {
-            assert!(printed.lines().any(|line| line.starts_with("0::") && line.ends_with(&leaf)), "{printed}");
-            assert!(!parent.join(&leaf).exists());
-            std::fs::remove_dir(parent).unwrap();
-        }
-        None => assert!(!printed.contains(&leaf)),
-    }
+    assert!(printed.lines().any(|line| line.starts_with("0::") && line.ends_with(&leaf)), "{printed}");
+    assert!(!folder.path().join(&leaf).exists());
 }
 
-/// A folder of a cgroup v2 hierarchy that this test may write to, if the machine has one.
-fn cgroup_parent() -> Option<std::path::PathBuf> {
-    let name = format!("longshore-test-{}", std::process::id());
-    ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].iter().find_map(|root| {
-        let root = std::path::Path::new(root);
-        let folder = root.join(&name);
-        root.join("cgroup.procs").exists().then(|| std::fs::create_dir(&folder).ok()).flatten()?;
-        match folder.join("cgroup.kill").exists() {
-            true => Some(folder),
-            false => std::fs::remove_dir(&folder).ok().and(None),
-        }
-    })
+#[tokio::test]
+async fn a_cgroup_that_cannot_be_had_is_done_without() {
+    let kit = Kit::with_cgroup(Some("/no/such/cgroup".into())).await;
+    let mut plan = kit.shell("ulimit -v");
+    plan.spec.limits.memory_bytes = Some(1024 * 1024 * 1024);
+    let (report, printed) = kit.output(&plan).await;
+    assert_eq!((report.exit_code, printed.as_slice()), (Some(0), b"1048576\n".as_slice()));
+}
+
+/// Where the kernel hands no controllers to the folder, each process is limited alone.
+#[tokio::test]
+async fn a_limit_is_the_cgroups_where_that_holds_it() {
+    let Some(folder) = CgroupFolder::make("limits") else { return };
+    let kit = Kit::with_cgroup(Some(folder.path().to_owned())).await;
+    let mut plan = kit.shell("ulimit -v");
+    plan.spec.limits.memory_bytes = Some(1024 * 1024 * 1024);
+    let (_, printed) = kit.output(&plan).await;
+    let controllers = std::fs::read_to_string(folder.path().join("cgroup.subtree_control")).unwrap();
+    let expected = if controllers.contains("memory") { "unlimited\n" } else { "1048576\n" };
+    assert_eq!(String::from_utf8(printed).unwrap(), expected);
 }

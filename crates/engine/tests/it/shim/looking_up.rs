@@ -1,8 +1,9 @@
 //! Finding attempts again after the daemon that began them is gone.
 
 use longshore_engine::process::{
-    AttemptPlan, Found, ShimLink, ShimReport, Spawner, exit_record, forget, kill_leftovers,
+    AttemptPlan, Found, ShimLink, ShimReport, Spawner, Traces, exit_record, forget, kill_leftovers,
 };
+use longshore_testkit::CgroupFolder;
 use rustix::process::Signal;
 
 use super::kit::{Kit, ended, gone, kill, lives, options, parent, printed, recorded, started, within};
@@ -81,11 +82,35 @@ async fn a_killed_shim_is_gone_and_its_command_is_found_by_its_mark() {
     kill(shim, Signal::KILL);
     assert!(within(link.next()).await.is_none());
     assert!(matches!(kit.look_up(&plan).await, Found::Gone));
-    let leftovers = within(kill_leftovers(plan.nonce, Some(command.clone()))).await;
+    let traces = Traces { nonce: plan.nonce, command: Some(command.clone()), leaf: None };
+    let leftovers = within(kill_leftovers(&traces)).await;
     assert!(leftovers.len() >= 3, "{leftovers:?}");
     assert!(leftovers.iter().all(|process| process.stopped && !lives(process.pid)), "{leftovers:?}");
     assert!(leftovers.iter().any(|process| process.pid == command.pid));
-    assert!(within(kill_leftovers(plan.nonce, Some(command))).await.is_empty());
+    assert!(within(kill_leftovers(&traces)).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_a_killed_shim_left_is_found_by_its_cgroup_too_and_that_is_removed() {
+    let Some(folder) = CgroupFolder::make("left-behind") else { return };
+    let kit = Kit::with_cgroup(Some(folder.path().to_owned())).await;
+    // Nobody's child, without the mark, and deaf.
+    let line = "(trap '' TERM; env -i setsid /bin/sleep 1000 & echo $! > child); echo ready; exec sleep 1000";
+    let plan = kit.shell(line);
+    let mut link = kit.start(&plan).await;
+    let command = started(&mut link).await;
+    link.control().follow(true);
+    printed(&mut link, 6).await;
+    let leaf = folder.path().join(format!("{}.{}", plan.job, plan.attempt));
+    assert!(leaf.exists());
+    kill(parent(command.pid), Signal::KILL);
+    assert!(within(link.next()).await.is_none());
+    let child: u32 = std::fs::read_to_string(kit.folder.join("child")).unwrap().trim().parse().unwrap();
+    assert!(lives(child));
+    let traces = Traces { nonce: plan.nonce, command: Some(command), leaf: Some(leaf.clone()) };
+    let leftovers = within(kill_leftovers(&traces)).await;
+    assert!(leftovers.iter().any(|process| process.pid == child && process.stopped), "{leftovers:?}");
+    assert!(!lives(child) && !leaf.exists());
 }
 
 #[tokio::test]
