@@ -1,6 +1,7 @@
 //! `longshore doctor`: what is there, whether it is well, and what to do if not. Starts nothing.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use clap::Parser;
 use clap::builder::styling::AnsiColor;
@@ -11,9 +12,9 @@ use super::term::{self, Stream};
 use super::{CliError, Outcome};
 use crate::client::Client;
 use crate::config::units::about_size;
-use crate::config::{Config, Flags, Listen, StoreAt};
+use crate::config::{Cgroup, Config, Flags, Listen, StoreAt};
 use crate::daemon::info::DaemonInfo;
-use crate::daemon::{machine, port_holder, start};
+use crate::daemon::{cgroup, machine, port_holder, start};
 use crate::home::Home;
 use crate::http::wire::{CountsBody, DaemonBody, StoreBody};
 use crate::store;
@@ -99,7 +100,7 @@ fn examine(home: &Home) -> Report {
         check_daemon(home, info.as_ref(), config.as_ref().ok()),
         check_store(answer.as_ref(), config.as_ref().ok()),
         check_disk(disk_free_bytes),
-        check_trees(config.as_ref().ok()),
+        check_trees(daemon, config.as_ref().ok()),
     ];
     Report {
         home: home.root().display().to_string(),
@@ -202,23 +203,42 @@ fn check_disk(free: Option<u64>) -> Check {
     }
 }
 
-fn check_trees(config: Option<&Config>) -> Check {
-    use crate::config::Cgroup;
-    match config.map(|config| &config.cgroup) {
-        Some(Cgroup::At(folder)) if !folder.join("cgroup.procs").exists() => Check::bad(
+/// What holds where commands run: in the folder that the daemon uses, or without one in that of the configuration.
+fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
+    let given = match config.map(|config| &config.cgroup) {
+        Some(Cgroup::At(folder)) => Some(folder.as_path()),
+        _ => None,
+    };
+    let used = daemon.map_or(given, |daemon| daemon.cgroup.as_deref().map(Path::new));
+    let Some(folder) = used else {
+        return Check::ok("limits", format!("{}; no cgroups are used (see `cgroup`)", limits(false, false)));
+    };
+    let Some(held) = cgroup::look(folder) else {
+        return Check::bad(
             "limits",
             Status::Fail,
             format!("{} is no cgroup v2 folder", folder.display()),
             "correct `cgroup` in config.toml",
-        ),
-        Some(Cgroup::At(folder)) => Check::ok(
-            "limits",
-            format!("memory and process limits count for all of a job, by cgroups under {}", folder.display()),
-        ),
-        _ => Check::ok(
-            "limits",
-            "memory and process limits count for each process alone; with a cgroup (see `cgroup`) for all of a job",
-        ),
+        );
+    };
+    let kill = match held.kill {
+        true => "all of a job is killed at once",
+        false => "all of a job is killed one by one, since the kernel is older than 5.14",
+    };
+    let message = format!("{kill}, and {}, by cgroups in {}", limits(held.memory, held.processes), folder.display());
+    let missing = [("memory", held.memory), ("pids", held.processes)].into_iter().find(|(_, holds)| !holds);
+    match missing.filter(|_| given.is_some()) {
+        Some((controller, _)) => Check::bad("limits", Status::Warn, message, cgroup::advice(folder, controller)),
+        None => Check::ok("limits", message),
+    }
+}
+
+fn limits(memory: bool, processes: bool) -> &'static str {
+    match (memory, processes) {
+        (true, true) => "limits on memory and processes count for all of a job",
+        (true, false) => "limits on memory count for all of a job, those on processes for all of the user's",
+        (false, true) => "limits on memory count for each process alone, those on processes for all of a job",
+        (false, false) => "limits on memory count for each process alone, those on processes for all of the user's",
     }
 }
 

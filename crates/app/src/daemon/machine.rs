@@ -1,6 +1,6 @@
 //! What only the machine knows: its boot, the age of its processes, who supervises us.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::process::Pid;
 
@@ -57,17 +57,6 @@ pub(crate) fn exists(pid: u32) -> bool {
 /// Whether systemd supervises this process as a service, so that it would stop everything in its cgroup with us.
 pub(crate) fn is_systemd_service() -> bool {
     environment::variable("INVOCATION_ID").is_some() && Path::new("/run/systemd/system").exists()
-}
-
-/// The cgroup v2 folder of this process, if it is a delegated one that we may write and that is not the root.
-pub(crate) fn delegated_cgroup() -> Option<PathBuf> {
-    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::/")).filter(|path| !path.is_empty())?;
-    let folder = Path::new("/sys/fs/cgroup").join(path);
-    let delegated = rustix::fs::getxattr(&folder, "user.delegate", &mut [0u8; 8]).is_ok()
-        || rustix::fs::getxattr(&folder, "trusted.delegate", &mut [0u8; 8]).is_ok();
-    let writable = rustix::fs::access(folder.join("cgroup.subtree_control"), rustix::fs::Access::WRITE_OK).is_ok();
-    (delegated && writable).then_some(folder)
 }
 
 /// Bytes free for us on the file system of `path`.

@@ -1,6 +1,7 @@
 //! The daemon seen from outside: whether one runs, starting one, stopping it.
 
 pub(crate) mod announce;
+pub(crate) mod cgroup;
 pub(crate) mod info;
 pub(crate) mod lock;
 pub(crate) mod logfile;

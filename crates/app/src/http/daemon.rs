@@ -70,6 +70,7 @@ pub(super) async fn details(State(app): State<App>, _: MayAdminister) -> Answer<
         home: app.facts.home.clone(),
         uptime_s: app.facts.started.elapsed().as_secs(),
         capacity: app.facts.capacity,
+        cgroup: app.engine.settings().cgroup.as_ref().map(|folder| folder.display().to_string()),
         store: StoreBody {
             engine: facts.engine,
             location: facts.location,

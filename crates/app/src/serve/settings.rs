@@ -12,7 +12,8 @@ use longshore_engine::{Clock, Engine, Keeping, Settings};
 use longshore_mcp::{Server, ServerSettings};
 use longshore_store::ObjectArtifacts;
 
-use crate::config::{Cgroup, Config};
+use crate::config::Config;
+use crate::daemon::cgroup::{self, Placement};
 use crate::daemon::machine;
 use crate::home::Home;
 use crate::problem::file_failed;
@@ -21,7 +22,7 @@ use crate::store;
 /// How long the end of an attempt waits for its output to be kept.
 const KEEPING_MAX: Duration = Duration::from_secs(60);
 
-/// What the engine of a daemon that listens at `listen` is told.
+/// What the engine of a daemon that listens at `listen` is told. Has the kernel hold limits where commands will run.
 ///
 /// # Errors
 /// `file_failed`.
@@ -32,7 +33,9 @@ pub(super) fn engine(
     listen: SocketAddr,
     artifacts: Keeping,
 ) -> Result<Settings, Fault> {
-    let shim_scope = machine::is_systemd_service();
+    let Placement { scope, cgroup } =
+        Placement::decide(&config.cgroup, machine::is_systemd_service(), cgroup::delegated());
+    cgroup.as_deref().into_iter().for_each(cgroup::prepare);
     let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
     Ok(Settings {
         node: node(home, config, clock, listen)?,
@@ -41,14 +44,8 @@ pub(super) fn engine(
         archive_dir: home.file("archive"),
         shim_program: program,
         shim_args: vec![crate::SHIM.into()],
-        shim_scope,
-        cgroup: match &config.cgroup {
-            // A command in this service's own cgroup would be stopped with the service.
-            Cgroup::Auto if shim_scope => None,
-            Cgroup::Auto => machine::delegated_cgroup(),
-            Cgroup::Off => None,
-            Cgroup::At(folder) => Some(folder.clone()),
-        },
+        shim_scope: scope,
+        cgroup,
         queues: config.queues.clone(),
         lease: config.lease,
         env_allow: config.env_allow.clone(),

@@ -1,5 +1,7 @@
 //! What scripts rely on.
 
+use longshore_testkit::CgroupFolder;
+
 use crate::harness::Home;
 
 #[test]
@@ -87,6 +89,36 @@ fn doctor_tells_of_the_daemon_and_of_its_absence() {
     assert_eq!(found["listen"], daemon["listen"]);
     assert!(found["store"]["engine"].as_str().unwrap().starts_with("SQLite"));
     assert_eq!(found["counts"]["finished"], 0);
+}
+
+#[test]
+fn doctor_says_what_holds_in_the_cgroup_that_is_used() {
+    let limits = |home: &Home| {
+        let checks = home.run(&["doctor", "--json"]).json()["checks"].clone();
+        checks.as_array().unwrap().iter().find(|check| check["name"] == "limits").unwrap().clone()
+    };
+    let home = Home::new();
+    assert!(limits(&home)["message"].as_str().unwrap().contains("no cgroups are used"));
+    let home = Home::configured("cgroup = \"/no/such/folder\"");
+    assert_eq!(limits(&home)["status"], "fail");
+
+    let Some(folder) = CgroupFolder::make("doctor") else { return };
+    let home = Home::configured(&format!("cgroup = {:?}", folder.path()));
+    home.daemon();
+    let id = home.submit(&["--", "cat", "/proc/self/cgroup"]);
+    home.finished(&id);
+    let printed = home.run(&["logs", &id]).ok().text();
+    assert!(printed.lines().any(|line| line.ends_with(&format!("/{id}.1"))), "{printed}");
+    let offered = std::fs::read_to_string(folder.path().join("cgroup.controllers")).unwrap();
+    let (status, held) = match offered.contains("memory") && offered.contains("pids") {
+        true => ("ok", "memory and processes count for all of a job"),
+        false => ("warn", "each process alone"),
+    };
+    let found = limits(&home);
+    let message = found["message"].as_str().unwrap();
+    assert_eq!(found["status"], status, "{found}");
+    assert!(message.contains("all of a job is killed at once") && message.contains(held), "{found}");
+    assert!(message.ends_with(folder.path().to_str().unwrap()), "{found}");
 }
 
 #[test]

@@ -156,6 +156,9 @@ pub(crate) struct DaemonBody {
     pub(crate) uptime_s: u64,
     /// Most commands that run at once.
     pub(crate) capacity: u64,
+    /// The cgroup v2 folder in which every command gets a leaf of its own; null if none does.
+    #[serde(default)]
+    pub(crate) cgroup: Option<String>,
     /// What the store says of itself.
     pub(crate) store: StoreBody,
     /// How many jobs stand where.

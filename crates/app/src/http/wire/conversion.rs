@@ -87,6 +87,7 @@ impl From<&AttemptReport> for ReportBody {
             ran_ms: millis(report.ran),
             output: (&report.output).into(),
             leftovers: report.leftovers.iter().map(LeftoverBody::from).collect(),
+            memory_ran_out: report.memory_ran_out,
             usage: report.usage.into(),
         }
     }

@@ -155,6 +155,9 @@ pub(crate) struct ReportBody {
     pub(crate) output: OutputFactsBody,
     /// Processes of its tree that outlived it and were stopped.
     pub(crate) leftovers: Vec<LeftoverBody>,
+    /// The kernel killed processes of it for want of memory; seen only where a cgroup is used.
+    #[serde(default)]
+    pub(crate) memory_ran_out: bool,
     /// What it used.
     pub(crate) usage: UsageBody,
 }
