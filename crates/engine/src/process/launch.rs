@@ -95,3 +95,39 @@ async fn set_up(socket: &UnixStream, options: &SpawnerOptions, lock: &File) -> i
 fn absolute(path: &Path) -> io::Result<std::path::PathBuf> {
     std::path::absolute(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Notes how it was called, and becomes what it was called for.
+    const SYSTEMD_RUN: &str =
+        "#!/bin/sh\necho \"$@\" > \"${0%/*}/called\"\nwhile [ \"$1\" != -- ]; do shift; done\nshift\nexec \"$@\"\n";
+    /// Says that it is ready, and does nothing about what it is asked.
+    const SPAWNER: &str = "#!/bin/sh\necho '{\"pid\":7}' >&0\nexec cat\n";
+
+    #[tokio::test]
+    async fn a_scope_is_made_by_systemd_run_which_becomes_the_spawner() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in [("systemd-run", SYSTEMD_RUN), ("spawner", SPAWNER)] {
+            std::fs::write(folder.path().join(name), text).unwrap();
+            std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let options = SpawnerOptions {
+            program: folder.path().join("spawner"),
+            args: vec!["shim".into()],
+            run_dir: folder.path().to_owned(),
+            cgroup: None,
+            scope: true,
+        };
+        let lock = lock::take(&options.run_dir).await.unwrap();
+        let mut command = scoped(&options);
+        command.env("PATH", format!("{}:/usr/bin:/bin", folder.path().display()));
+        start(&options, command, &lock).await.unwrap();
+        let manager = if rustix::process::geteuid().is_root() { "--system" } else { "--user" };
+        let expected = format!("{manager} --scope --collect --quiet -- {} shim\n", options.program.display());
+        assert_eq!(std::fs::read_to_string(folder.path().join("called")).unwrap(), expected);
+    }
+}
