@@ -8,6 +8,7 @@ use std::time::Duration;
 use longshore_domain::EventSeq;
 use longshore_domain::job::{EventRecord, StateName};
 use longshore_domain::store::StoreError;
+use tokio::sync::Notify;
 
 use crate::inner::Inner;
 
@@ -41,7 +42,8 @@ impl Others {
         tokio::select! {
             () = inner.closing.cancelled() => {}
             () = self.follow(&inner) => {}
-            () = look_now_and_then(&inner) => {}
+            () = look_now_and_then(&inner.ready, &inner.settle) => {}
+            () = watch_schedules(&inner) => {}
         }
     }
 
@@ -73,13 +75,20 @@ impl Others {
     }
 }
 
-/// Has this node look for ready jobs, for dependents to tell and for schedules that are due: what another node held while
-/// this one looked, and let go of or died with, no event tells of.
-async fn look_now_and_then(inner: &Inner) {
+/// Has this node look for ready jobs and for dependents to tell: what another node held while this one looked, and let go
+/// of or died with, no event tells of.
+async fn look_now_and_then(ready: &Notify, settle: &Notify) {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        inner.ready.notify_one();
-        inner.settle.notify_one();
+        ready.notify_one();
+        settle.notify_one();
+    }
+}
+
+/// Has this node look at schedules that are due and that nobody lets fire: whoever knew of them is gone.
+async fn watch_schedules(inner: &Inner) {
+    loop {
+        tokio::time::sleep(LOOK_EVERY).await;
         if let Ok(Some(Duration::ZERO)) = inner.store.next_firing(inner.clock.now()).await {
             inner.due.notify_one();
         }
@@ -124,4 +133,27 @@ async fn look_anew(inner: &Inner) -> Result<(), StoreError> {
     inner.claimed.notify_one();
     inner.settle.notify_one();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn ready_jobs_and_dependents_are_looked_for_every_ten_seconds() {
+        let (ready, settle) = (Notify::new(), Notify::new());
+        let began = Instant::now();
+        let looked = async {
+            for seconds in [10, 20, 30] {
+                tokio::join!(ready.notified(), settle.notified());
+                assert_eq!(began.elapsed().as_millis() / 1_000, seconds);
+            }
+        };
+        tokio::select! {
+            () = look_now_and_then(&ready, &settle) => unreachable!("it goes on"),
+            () = looked => {}
+        }
+    }
 }

@@ -205,6 +205,12 @@ impl Shared {
     pub(super) fn new() -> Self {
         Self { database: Server::shared().database(), peers: Neighbours::default() }
     }
+
+    /// Does something in SQL in the database as the super-user.
+    pub(super) fn sql(&self, sql: &str) {
+        let name = self.database.rsplit('/').next().unwrap();
+        Server::shared().sql(&format!("\\c {name}\n{sql}"));
+    }
 }
 
 /// Nodes that reach one another without a network: the engine of each, and nothing for one that knows no answer.

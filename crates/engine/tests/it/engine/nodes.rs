@@ -135,6 +135,30 @@ async fn an_attempt_that_others_gave_up_is_stopped_where_it_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_a_node_could_not_store_before_it_stopped_keeps_its_lease_and_is_stored_by_the_next() {
+    let (mut runs, other) = pair().await;
+    let gate = runs.gate("gate");
+    let job = runs.submit(shell(format!("echo begun; {}; exit 7", gate.wait()))).await;
+    runs.speaks(&job).await;
+    let alter = |what: &str| other.shared.as_ref().unwrap().sql(&format!("ALTER TABLE longshore.standing {what}"));
+    alter("ADD CONSTRAINT no_end CHECK (state <> 'finished')");
+    gate.open().await;
+    // The shim was heard, and nobody has stored what it said.
+    let record = runs.settings.run_dir.join(format!("{}.1.exit", job.number));
+    while !record.exists() {
+        tokio::task::yield_now().await;
+    }
+    runs.engine.close(LIMIT).await;
+    let left = other.engine.find(&owner().principal, &job.id.to_string()).await.unwrap();
+    let until = left.state.lease().unwrap().until;
+    assert!(until.since(other.engine.clock().now()) > runs.settings.lease * 2, "{:?}", left.state);
+    alter("DROP CONSTRAINT no_end");
+    runs.restart(|_| {}).await;
+    let ended = other.ended(&job).await;
+    assert_eq!((ended.attempt.0, ended.outcome().unwrap().report.as_ref().unwrap().exit_code), (1, Some(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn output_is_read_and_followed_on_any_node_while_its_own_is_there() {
     let (mut runs, other) = pair().await;
     let shared = other.shared.clone().unwrap();
