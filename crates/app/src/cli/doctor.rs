@@ -1,7 +1,7 @@
 //! `longshore doctor`: what is there, whether it is well, and what to do if not. Starts nothing.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 use clap::Parser;
 use clap::builder::styling::AnsiColor;
@@ -13,8 +13,9 @@ use super::{CliError, Outcome};
 use crate::client::Client;
 use crate::config::units::about_size;
 use crate::config::{Cgroup, Config, Flags, Listen, StoreAt};
+use crate::daemon::cgroup::{self, Placement};
 use crate::daemon::info::DaemonInfo;
-use crate::daemon::{cgroup, machine, port_holder, start};
+use crate::daemon::{machine, port_holder, start};
 use crate::home::Home;
 use crate::http::wire::{CountsBody, DaemonBody, StoreBody};
 use crate::store;
@@ -203,14 +204,14 @@ fn check_disk(free: Option<u64>) -> Check {
     }
 }
 
-/// What holds where commands run: in the folder that the daemon uses, or without one in that of the configuration.
+/// What holds where commands run: in the folder that the daemon uses, or that one would use that was started from here.
 fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
-    let given = match config.map(|config| &config.cgroup) {
-        Some(Cgroup::At(folder)) => Some(folder.as_path()),
-        _ => None,
+    let asked = config.map_or(&Cgroup::Auto, |config| &config.cgroup);
+    let used = match daemon {
+        Some(daemon) => daemon.cgroup.as_ref().map(PathBuf::from),
+        None => Placement::decide(asked, machine::is_systemd_service(), cgroup::delegated()).cgroup,
     };
-    let used = daemon.map_or(given, |daemon| daemon.cgroup.as_deref().map(Path::new));
-    let Some(folder) = used else {
+    let Some(folder) = used.as_deref() else {
         return Check::ok("limits", format!("{}; no cgroups are used (see `cgroup`)", limits(false, false)));
     };
     let Some(held) = cgroup::look(folder) else {
@@ -227,7 +228,7 @@ fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
     };
     let message = format!("{kill}, and {}, by cgroups in {}", limits(held.memory, held.processes), folder.display());
     let missing = [("memory", held.memory), ("pids", held.processes)].into_iter().find(|(_, holds)| !holds);
-    match missing.filter(|_| given.is_some()) {
+    match missing.filter(|_| matches!(asked, Cgroup::At(_))) {
         Some((controller, _)) => Check::bad("limits", Status::Warn, message, cgroup::advice(folder, controller)),
         None => Check::ok("limits", message),
     }

@@ -42,6 +42,15 @@ fn kill(job: &Job) {
     processes_of(&job.id.to_string()).into_iter().for_each(|pid| signal(pid, "KILL"));
 }
 
+/// Stops the shim of a job, and returns once it stands still.
+fn freeze(job: &Job) {
+    let shim = shim_of(&job.id.to_string());
+    signal(shim, "STOP");
+    while !std::fs::read_to_string(format!("/proc/{shim}/stat")).unwrap().contains(") T ") {
+        std::thread::yield_now();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_is_being_stopped_from_its_deadline_to_its_end() {
     let kit = Kit::new().await;
@@ -112,7 +121,7 @@ async fn a_frozen_shim_is_woken_to_end_what_is_overdue_or_cancelled() {
     let cancelled = kit.submit(shell("echo ready; sleep 1000")).await;
     for (job, restarted) in [(&overdue, true), (&cancelled, false)] {
         kit.speaks(job).await;
-        signal(shim_of(&job.id.to_string()), "STOP");
+        freeze(job);
         if restarted {
             kit.restart(|_| {}).await;
         }
