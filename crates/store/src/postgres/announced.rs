@@ -4,7 +4,7 @@ use longshore_domain::store::{Notice, Unannounced};
 
 use super::desk::Desk;
 use super::errors::Attempted;
-use super::landing::land;
+use super::landing::{land, land_before};
 use super::node::Node;
 use super::rows::{self, JOB_COLUMNS};
 use super::session::Session;
@@ -15,6 +15,8 @@ const MARK: &str = "SELECT end_seq FROM announced WHERE principal_name = $1 AND 
 const LOCK_MARK: &str = "INSERT INTO announced (principal_name, conversation, end_seq) VALUES ($1, $2, 0) \
      ON CONFLICT (principal_name, conversation) DO UPDATE SET end_seq = announced.end_seq RETURNING end_seq";
 const MOVE_MARK: &str = "UPDATE announced SET end_seq = $3 WHERE principal_name = $1 AND conversation = $2";
+const MOVED: &str = "SELECT 1 FROM announced WHERE xmin = $1::text::xid8::xid AND principal_name = $2 \
+     AND conversation = $3 AND end_seq = $4";
 /// How many ends there are behind `$3`, without those of `$4`, and the newest with them.
 const TOTAL: &str = "SELECT count(*) FILTER (WHERE j.id <> ALL($4::text[])), max(e.seq) FROM ended AS e \
      JOIN job AS j ON j.number = e.job WHERE e.principal_name = $1 AND e.conversation = $2 AND e.seq > $3";
@@ -34,10 +36,14 @@ pub(super) async fn read(session: &Session, notice: &Notice) -> Attempted<Behind
 /// What `notice` asks for, announced from now on, as are the ends that it leaves out.
 pub(super) async fn announce(node: &Node, turn: &Turn<'_>, notice: &Notice) -> Attempted<Unannounced> {
     let behind = behind(turn.session, notice, LOCK_MARK).await?;
-    if let Some(newest) = behind.newest {
-        turn.session.query(MOVE_MARK, &[&notice.owner, &notice.conversation.as_str(), &newest]).await?;
+    match behind.newest {
+        Some(newest) => {
+            let chat = notice.conversation.as_str();
+            turn.session.query(MOVE_MARK, &[&notice.owner, &chat, &newest]).await?;
+            land_before(node, turn, MOVED, vec![&notice.owner, &chat, &newest]).await?;
+        }
+        None => land(node, turn, &Desk::default()).await.map(drop)?,
     }
-    land(node, turn, &Desk::default()).await?;
     Ok(behind.ends)
 }
 

@@ -6,13 +6,15 @@ use longshore_domain::time::Timestamp;
 use super::clock::present_or;
 use super::desk::Desk;
 use super::errors::Attempted;
-use super::landing::{NOTIFY, land};
+use super::landing::{NOTIFY, land, land_before};
 use super::node::Node;
 use super::rows;
 use super::session::{Session, Step};
 use super::turn::Turn;
 
 const READ: &str = "SELECT version, text FROM document WHERE name = $1";
+
+const WRITTEN: &str = "SELECT 1 FROM document WHERE xmin = $1::text::xid8::xid AND name = $2 AND version = $3";
 
 /// Those whose time is over, and those that would go next if there are too many; what somebody else has in hand stays.
 fn clear_sql() -> String {
@@ -58,7 +60,11 @@ pub(super) async fn write(node: &Node, turn: &Turn<'_>, new: &NewDocument, now: 
     };
     steps.push(Step::new(NOTIFY, vec![&node.channel, &node.tag]));
     let answers = turn.session.run(&steps).await?;
-    land(node, turn, &Desk::default()).await?;
     // Before the last step, which only tells.
-    Ok(!answers[answers.len() - 2].is_empty())
+    let written = !answers[answers.len() - 2].is_empty();
+    match written {
+        true => land_before(node, turn, WRITTEN, vec![&new.name, &(replaces + 1)]).await?,
+        false => land(node, turn, &Desk::default()).await.map(drop)?,
+    }
+    Ok(written)
 }

@@ -106,8 +106,30 @@ pub(super) async fn land(node: &Node, turn: &Turn<'_>, desk: &Desk<'_>) -> Attem
             // It is durable: whatever cannot be read of it must not have it done again.
             plan.read(answers, &columns).map_err(|trouble| Trouble::Unknown(Box::new(trouble)))
         }
-        Err(trouble) if trouble.is_loss() => look(node, turn, &columns, trouble).await,
+        // Whatever leaves no lines of history can be done again.
+        Err(trouble) if trouble.is_loss() && columns.count == 0 => Err(trouble),
+        Err(trouble) if trouble.is_loss() => look(node, turn, &Mark::Lines(&columns), trouble).await,
         Err(trouble) => Err(trouble),
+    }
+}
+
+/// Commits a transaction that leaves no lines of history and must not be done again all the same. `witness` is a query for
+/// a row that it wrote, which it alone can have written; `$1` is who the transaction is.
+///
+/// # Errors
+/// As [`land`].
+pub(super) async fn land_before(
+    node: &Node,
+    turn: &Turn<'_>,
+    witness: &str,
+    mut values: Vec<Value<'_>>,
+) -> Attempted<()> {
+    match land(node, turn, &Desk::default()).await {
+        Err(trouble) if trouble.is_loss() => {
+            values.insert(0, &turn.xid);
+            look(node, turn, &Mark::Row(witness, values), trouble).await.map(drop)
+        }
+        landed => landed.map(drop),
     }
 }
 
@@ -215,17 +237,20 @@ fn read_specs(rows: &[Row]) -> Attempted<HashMap<JobNumber, String>> {
     rows.iter().map(|row| Ok((rows::number(row, 0)?, rows::get(row, 1)?))).collect()
 }
 
+/// What a transaction leaves behind, by which it is known.
+enum Mark<'m> {
+    /// Lines of history.
+    Lines(&'m Columns<'m>),
+    /// A row that this query finds.
+    Row(&'m str, Vec<Value<'m>>),
+}
+
 /// The connection broke: looks over another one whether the transaction was committed, and what it would have told.
-///
-/// A transaction without lines of history is not looked for: whatever leaves none can be done again.
-async fn look(node: &Node, broken: &Turn<'_>, columns: &Columns<'_>, trouble: Trouble) -> Attempted<Landed> {
-    if columns.count == 0 {
-        return Err(trouble);
-    }
+async fn look(node: &Node, broken: &Turn<'_>, mark: &Mark<'_>, trouble: Trouble) -> Attempted<Landed> {
     let mut tries = Tries::new(node.patience);
     loop {
         let seen = match node.connector.connect().await {
-            Ok(session) => look_over(&session, &broken.xid, columns).await,
+            Ok(session) => look_over(&session, &broken.xid, mark).await,
             Err(away) => Err(away),
         };
         match seen {
@@ -261,20 +286,31 @@ const FIND_LINES: &str = "SELECT min(e.seq) - 1, count(DISTINCT e.seq) \
      FROM unnest($1::line_row[]) AS n JOIN event AS e ON e.job = n.job AND e.at = n.at AND e.kind = n.kind \
      AND e.state = n.state AND e.attempt = n.attempt WHERE e.xmin = $2::text::xid8::xid";
 
-async fn look_over(session: &Session, xid: &str, columns: &Columns<'_>) -> Attempted<Seen> {
+async fn look_over(session: &Session, xid: &str, mark: &Mark<'_>) -> Attempted<Seen> {
     let rows = match session.query(STATUS, &[&xid]).await {
         Err(Trouble::Server { code, .. }) if code.code() == NOT_GIVEN => return Ok(Seen::RolledBack),
         answer => answer?,
     };
     match rows.first().map(|row| rows::get::<Option<&str>>(row, 0)).transpose()?.flatten() {
-        Some("committed") => {}
-        Some("aborted") => return Ok(Seen::RolledBack),
+        Some("committed") => find(session, xid, mark).await,
+        Some("aborted") => Ok(Seen::RolledBack),
         Some(_) => {
             session.query(END, &[&xid]).await?;
-            return Ok(Seen::UnderWay);
+            Ok(Seen::UnderWay)
         }
-        None => return Ok(Seen::Forgotten),
+        None => Ok(Seen::Forgotten),
     }
+}
+
+/// Whether a transaction of this id that was committed is the one that leaves this mark: after a crash it may be another.
+async fn find(session: &Session, xid: &str, mark: &Mark<'_>) -> Attempted<Seen> {
+    let columns = match mark {
+        Mark::Lines(columns) => columns,
+        Mark::Row(query, values) => {
+            let found = !session.query(query, values).await?.is_empty();
+            return Ok(if found { Seen::Committed(Landed::default()) } else { Seen::RolledBack });
+        }
+    };
     let found = session.query(FIND_LINES, &[&columns.lines, &xid]).await?;
     let Some(found) = found.first().filter(|row| rows::get::<i64>(row, 1).is_ok_and(|count| count == columns.count))
     else {

@@ -14,7 +14,7 @@ use longshore_domain::time::Timestamp;
 use super::clock::{PRESENT, present_or};
 use super::desk::Desk;
 use super::errors::Attempted;
-use super::landing::land;
+use super::landing::{land, land_before};
 use super::node::Node;
 use super::port::rows_max;
 use super::session::{Session, Step};
@@ -29,6 +29,7 @@ const ADD: &str = "INSERT INTO schedule (id, version, next_at, content, principa
      VALUES ($1, $2::bigint + 1, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING id";
 const CHANGE: &str = "UPDATE schedule SET version = version + 1, next_at = $3, content = $4 \
      WHERE id = $1 AND version = $2 RETURNING id";
+const WRITTEN: &str = "SELECT 1 FROM schedule WHERE xmin = $1::text::xid8::xid AND id = $2 AND version = $3";
 const REMOVE: &str = "DELETE FROM schedule WHERE id = $1 RETURNING id";
 
 /// At most `$2` schedules whose time has come.
@@ -61,7 +62,10 @@ async fn write(node: &Node, turn: &Turn<'_>, schedule: &Schedule, content: &str)
         }
         _ => turn.session.query(CHANGE, &[&id, &version, &next_at, &content]).await?,
     };
-    land(node, turn, &Desk::default()).await?;
+    match written.is_empty() {
+        false => land_before(node, turn, WRITTEN, vec![&id, &(version + 1)]).await?,
+        true => land(node, turn, &Desk::default()).await.map(drop)?,
+    }
     Ok(!written.is_empty())
 }
 

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::try_join_all;
+use longshore_domain::access::Conversation;
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::{EventKind, Job};
-use longshore_domain::store::{JobFilter, NewJob, StoreError};
+use longshore_domain::store::{Fire, Fired, JobFilter, NewDocument, NewJob, Notice, StoreError};
 
 use super::proxy::Proxy;
 use super::{PostgresOptions, PostgresStore, Schema, client, terminate_all, url};
 use crate::conformance::Place;
-use crate::conformance::scene::{MANY, Scene, ended, queue, started};
+use crate::conformance::scene::{BEGIN, MANY, Scene, ended, queue, started};
+use crate::conformance::schedules::new_schedule;
 
 /// Takes jobs through their lives until `done`; gives those that were acknowledged as finished.
 async fn lives(scene: Arc<Scene>, line: String, done: Arc<AtomicBool>) -> Vec<Job> {
@@ -151,6 +153,38 @@ async fn an_answer_that_was_lost_after_the_commit_is_found_again() {
     proxy.lose_next_commit();
     assert!(scene.store.pin(job.id, true).await.unwrap().pinned);
     assert_eq!(proxy.lost(), 4);
+}
+
+#[tokio::test]
+async fn what_leaves_no_history_is_found_again_too() {
+    let schema = Schema::new();
+    let proxy = Proxy::before(schema.server).await;
+    let scene = Scene::over(schema.open_at(&[proxy.folder()]).await);
+    let chat = Conversation::new("chat");
+    let job = scene.ran(NewJob { conversation: Some(chat.clone()), ..scene.job() }, 0).await;
+    let notice =
+        Notice { owner: job.principal.name.clone(), conversation: chat, except: vec![], limit: MANY, peek: false };
+    proxy.lose_next_commit();
+    let told = scene.store.announce(notice.clone()).await.unwrap();
+    assert_eq!((proxy.lost(), told.jobs), (1, vec![job]));
+    assert_eq!(scene.store.announce(notice).await.unwrap().count, 0);
+    for replaces in 0..2 {
+        proxy.lose_next_commit();
+        let new = NewDocument { name: "tokens".into(), replaces, text: "[]".into(), keep: None };
+        assert!(scene.store.write_document(new, scene.now()).await.unwrap());
+    }
+    let mut schedule = new_schedule(&scene, "nightly", BEGIN);
+    for version in 0..2 {
+        proxy.lose_next_commit();
+        schedule.version = version;
+        assert!(scene.store.write_schedule(schedule.clone()).await.unwrap());
+    }
+    schedule.version = 2;
+    proxy.lose_next_commit();
+    let made = scene.job();
+    let fires = Fire { schedule: schedule.fired(BEGIN, made.id, None), job: Some(made.clone()) };
+    let Fired::Job(job) = scene.store.fire(fires, scene.now()).await.unwrap() else { panic!("it fires") };
+    assert_eq!((proxy.lost(), job.id, scene.read(job.id).await), (6, made.id, *job));
 }
 
 /// The server is told to end the connection in the moment of committing, before the commit is written.
