@@ -73,6 +73,8 @@ pub struct PostgresStore {
 struct Doors {
     writers: Writers,
     pool: Pool,
+    /// For what keeps this node's leases: it waits for nobody who reads.
+    upkeep: Pool,
     /// Held so that the listener goes on.
     _alive: Arc<watch::Sender<()>>,
 }
@@ -105,12 +107,13 @@ impl PostgresStore {
         let node = Arc::new(Node::new(connector, clock, options.queue_concurrency, options.patience, tag));
         let pool = Pool::new(Arc::clone(&node), options.connections);
         pool.keep(session);
+        let upkeep = Pool::new(Arc::clone(&node), 1);
         let (ending, ended) = watch::channel(());
         let writers = Writers::start(&node, &ending);
         let (alive, life) = watch::channel(());
         let (mark, seen) = watch::channel(1);
         tokio::spawn(listener::serve(node, mark, life));
-        let doors = Mutex::new(Some(Doors { writers, pool, _alive: Arc::new(alive) }));
+        let doors = Mutex::new(Some(Doors { writers, pool, upkeep, _alive: Arc::new(alive) }));
         Ok(Self { doors, ended, mark: seen })
     }
 

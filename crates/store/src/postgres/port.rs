@@ -56,8 +56,8 @@ impl Store for PostgresStore {
     }
 
     async fn renew(&self, holder: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<HeldAttempt>, StoreError> {
-        let pool = self.doors()?.pool;
-        pool.transact("renew leases", |node, turn| record::renew(node, turn, holder, lease, now).boxed()).await
+        let upkeep = self.doors()?.upkeep;
+        upkeep.transact("renew leases", |node, turn| record::renew(node, turn, holder, lease, now).boxed()).await
     }
 
     async fn expired(&self, now: Timestamp, limit: usize) -> Result<Vec<Job>, StoreError> {
@@ -267,12 +267,13 @@ impl Store for PostgresStore {
         lease: Duration,
         now: Timestamp,
     ) -> Result<NodeRecord, StoreError> {
-        let (pool, incarnation) = (self.doors()?.pool, &incarnation);
-        pool.transact("note that a node is there", move |node, turn| {
-            let incarnation = incarnation.clone();
-            async move { nodes::beat(node, turn, id, &incarnation, lease, now).await }.boxed()
-        })
-        .await?
+        let (upkeep, incarnation) = (self.doors()?.upkeep, &incarnation);
+        upkeep
+            .transact("note that a node is there", move |node, turn| {
+                let incarnation = incarnation.clone();
+                async move { nodes::beat(node, turn, id, &incarnation, lease, now).await }.boxed()
+            })
+            .await?
     }
 
     async fn leave(&self, id: NodeId, incarnation: String) -> Result<(), StoreError> {
@@ -341,9 +342,10 @@ impl Store for PostgresStore {
 
     async fn close(&self) {
         let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Doors { writers, pool, _alive }) = doors {
+        if let Some(Doors { writers, pool, upkeep, _alive }) = doors {
             drop((writers, _alive));
             pool.shut().await;
+            upkeep.shut().await;
         }
         let mut ended = self.ended.clone();
         // Nothing is ever sent: it only ends.

@@ -7,7 +7,7 @@ use longshore_domain::store::{JobFilter, Store, StoreError};
 
 use super::{Schema, client, terminate_all};
 use crate::conformance::Place;
-use crate::conformance::scene::{BEGIN, MANY, Scene};
+use crate::conformance::scene::{BEGIN, LEASE, MANY, Scene, node};
 use crate::postgres::migrations::SCHEMA_NEWEST;
 use crate::{PostgresOptions, PostgresStore};
 
@@ -225,6 +225,26 @@ async fn a_pool_whose_connections_are_all_taken_says_so_and_goes_on() {
     outsider.batch_execute("COMMIT").await.unwrap();
     assert!(stuck.await.unwrap().unwrap().is_some());
     assert_eq!(scene.store.queues().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn leases_are_kept_though_all_who_read_are_stuck() {
+    let schema = Schema::new();
+    let options = PostgresOptions { connections: 1, patience: SHORT, ..schema.options() };
+    let store = Arc::new(PostgresStore::open(options).await.unwrap());
+    let scene = Scene::over(Arc::clone(&store) as Arc<dyn Store>);
+    let job = scene.running(scene.job()).await;
+    let outsider = client(&schema).await;
+    outsider.batch_execute("BEGIN; LOCK TABLE question").await.unwrap();
+    let stuck = tokio::spawn(async move { store.questions(job.id).await });
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM job AS j \
+         JOIN question AS q%'";
+    let observer = client(&schema).await;
+    while observer.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    let held = scene.store.renew(node(1), LEASE, scene.now()).await.unwrap();
+    assert_eq!(held.iter().map(|held| held.job).collect::<Vec<_>>(), [job.id]);
+    outsider.batch_execute("COMMIT").await.unwrap();
+    assert_eq!(stuck.await.unwrap().unwrap(), []);
 }
 
 #[tokio::test]
