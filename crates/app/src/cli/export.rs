@@ -14,7 +14,7 @@ use crate::moving::{self, Moved};
 
 /// Write everything into a file, to move to another store or machine
 ///
-/// Jobs with their history, questions, output and artifacts, queues and what chats were told. The daemon must be stopped;
+/// Jobs with their history, questions, output and artifacts, queues, schedules and what chats were told. The daemon must be stopped;
 /// commands go on. The file holds what commands were given in their environment: keep it as safe as the home.
 #[derive(Debug, Parser)]
 pub(super) struct Args {
@@ -44,16 +44,24 @@ pub(super) fn bar(bytes: Option<u64>) -> ProgressBar {
 
 /// Prints what was moved.
 pub(super) fn show(as_json: bool, verb: &str, file: &std::path::Path, moved: &Moved) -> Result<u8, CliError> {
-    let Moved { store, blobs, existing } = moved;
+    let Moved { store, blobs, existing, without_output } = moved;
     if as_json {
-        term::json(&json!({ "file": file, "store": store, "blobs": blobs, "existing": existing }))?;
+        let without = without_output;
+        term::json(&json!({
+            "file": file, "store": store, "blobs": blobs, "existing": existing, "without_output": without
+        }))?;
         return Ok(0);
     }
     let note = if *existing { ", which the store had already" } else { "" };
     term::out(&format!("{verb} {}{note}", file.display()))?;
-    for (kind, tally) in
-        [("jobs", store.jobs), ("queues", store.queues), ("chats", store.chats), ("samples", store.samples)]
-    {
+    let tallies = [
+        ("jobs", store.jobs),
+        ("queues", store.queues),
+        ("chats", store.chats),
+        ("samples", store.samples),
+        ("schedules", store.schedules),
+    ];
+    for (kind, tally) in tallies {
         term::out(&format!("  {kind}: {tally}"))?;
     }
     let counts = [
@@ -66,5 +74,10 @@ pub(super) fn show(as_json: bool, verb: &str, file: &std::path::Path, moved: &Mo
         term::out(&format!("  {kind}: {count}"))?;
     }
     term::out(&format!("  output and artifacts: {} files, {}", blobs.count, HumanBytes(blobs.bytes)))?;
+    if *without_output > 0 {
+        term::note(&format!(
+            "the output of {without_output} jobs is not in the file: it is on other nodes and not among the artifacts"
+        ));
+    }
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! Everything of a home into a file.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -40,11 +40,12 @@ async fn pack(home: &Home, config: &Config, path: &Path, progress: Progress<'_>)
     let unwritten = |error| file_failed(path, "written", &error);
     let made_by = concat!("longshore ", env!("CARGO_PKG_VERSION"));
     let mut packed = Packed::create(path, made_by, Clock::system().now()).map_err(unwritten)?;
-    let (mut summary, mut jobs, mut artifacts) = (Summary::default(), HashSet::new(), BTreeMap::new());
+    let (mut summary, mut jobs, mut artifacts) = (Summary::default(), HashMap::new(), BTreeMap::new());
     let sink = &mut |item: Item| {
         summary.add(&item)?;
         if let Item::Job(moved) = &item {
-            jobs.extend((!moved.job.output_expired).then_some(moved.job.id));
+            let is_elsewhere = moved.job.started_at.is_some() && moved.artifacts.is_empty();
+            jobs.extend((!moved.job.output_expired).then_some((moved.job.id, is_elsewhere)));
             artifacts.extend(moved.artifacts.iter().map(|artifact| (artifact.digest, artifact.bytes)));
             progress(summary.jobs.count);
         }
@@ -53,12 +54,19 @@ async fn pack(home: &Home, config: &Config, path: &Path, progress: Progress<'_>)
     store::house(home, config).pack(sink).await.map_err(store_failed)?;
     packed.entry(&Entry::Summary(summary)).map_err(unwritten)?;
     add_tokens(&mut packed, home, config, path).await?;
-    for file in outputs(&home.file("output"), &jobs) {
+    let files = outputs(&home.file("output"), &jobs);
+    for Output { what, .. } in &files {
+        if let BlobKind::Output { job, .. } = what {
+            jobs.insert(*job, false);
+        }
+    }
+    for file in files {
         add_file(&mut packed, file).map_err(unwritten)?;
     }
     add_artifacts(&mut packed, config, artifacts, path).await?;
     let blobs = packed.finish().map_err(unwritten)?;
-    Ok(Moved { store: summary, blobs, existing: false })
+    let without_output = jobs.values().filter(|is_elsewhere| **is_elsewhere).count() as u64;
+    Ok(Moved { store: summary, blobs, existing: false, without_output })
 }
 
 async fn add_tokens(packed: &mut Packed, home: &Home, config: &Config, path: &Path) -> Result<(), Fault> {
@@ -78,7 +86,7 @@ struct Output {
 }
 
 /// The files of output of these jobs, in the order of their names.
-fn outputs(folder: &Path, jobs: &HashSet<JobId>) -> Vec<Output> {
+fn outputs(folder: &Path, jobs: &HashMap<JobId, bool>) -> Vec<Output> {
     let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found = vec![];
     for day in entries(folder) {
@@ -86,7 +94,7 @@ fn outputs(folder: &Path, jobs: &HashSet<JobId>) -> Vec<Output> {
         for file in entries(&day.path()) {
             let what = file.file_name().to_str().and_then(|file| output(&name, file));
             match what {
-                Some(what @ BlobKind::Output { job, .. }) if jobs.contains(&job) => {
+                Some(what @ BlobKind::Output { job, .. }) if jobs.contains_key(&job) => {
                     found.push(Output { path: file.path(), what });
                 }
                 _ => {}

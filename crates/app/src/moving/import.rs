@@ -51,7 +51,7 @@ async fn unpack(home: &Home, config: &Config, path: &Path, progress: Progress<'_
         unpack_items(&house, path).await?;
     }
     compare(&house, told).await?;
-    Ok(Moved { store: told, blobs, existing })
+    Ok(Moved { store: told, blobs, existing, without_output: 0 })
 }
 
 async fn unpack_items(house: &House, path: &Path) -> Result<(), Fault> {

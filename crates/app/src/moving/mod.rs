@@ -22,6 +22,8 @@ pub(crate) struct Moved {
     pub(crate) blobs: Blobs,
     /// The store had all of it before.
     pub(crate) existing: bool,
+    /// Jobs that ran and whose output is neither here nor among the artifacts: it stays behind.
+    pub(crate) without_output: u64,
 }
 
 /// Is told how far it is: how much of how much, if that is known.
@@ -40,6 +42,9 @@ fn store_failed(error: MovingError) -> Fault {
             fault
         }
         MovingError::Inhabited => inhabited(),
+        served @ MovingError::Served { .. } => Fault::new(FaultCode::StateConflict, served.to_string())
+            .why("it would run jobs while they arrive; nothing was changed")
+            .next("stop the daemons of all nodes; one that was killed counts as there for the length of a lease"),
         MovingError::Other(error) => {
             Fault::new(FaultCode::FileFailed, "the move was cut off").why(error.to_string()).next("repeat it")
         }
@@ -47,7 +52,7 @@ fn store_failed(error: MovingError) -> Fault {
 }
 
 fn inhabited() -> Fault {
-    Fault::new(FaultCode::StateConflict, "the store has jobs of its own")
+    Fault::new(FaultCode::StateConflict, "the store has jobs or schedules of its own")
         .why("numbers and places in the history would mean two things; nothing was changed")
         .next("import into an empty store: another `LONGSHORE_HOME`, database or schema")
 }

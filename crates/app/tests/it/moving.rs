@@ -14,6 +14,8 @@ fn a_home_moves_to_a_server_and_back() {
     let done = from.submit(&["--", "sh", "-c", "echo one; echo two"]);
     let failed = from.submit(&["--name", "second", "--", "sh", "-c", "seq 1 100000; exit 3"]);
     let waiting = from.submit(&["--at", "2100-01-01T00:00:00Z", "--", "true"]);
+    let daily = ["schedule", "add", "daily", "--json", "--cron", "@daily", "--time-zone", "UTC", "--", "true"];
+    let daily = from.run(&daily).ok().json();
     from.finished(&done);
     from.finished(&failed);
     let long = printed(&from, &failed);
@@ -38,6 +40,7 @@ fn a_home_moves_to_a_server_and_back() {
         assert_eq!(printed(home, &failed), long);
         assert_eq!(home.finished(&failed)["outcome"]["exit_code"], 3);
         assert_eq!(home.run(&["show", &waiting, "--json"]).ok().json()["state"], "waiting");
+        assert_eq!(home.run(&["schedule", "ls", "--json"]).ok().json(), daily);
         let bearer = format!("Bearer {token}");
         let opened = home.ask_with("GET", "/api/v1/jobs", &[("authorization", &bearer)], b"").status;
         assert_eq!(opened, 200, "its token opens the new house");
@@ -51,7 +54,7 @@ fn a_home_moves_to_a_server_and_back() {
     assert_eq!(back.submit(&["--", "true"]).len(), done.len());
     back.run(&["down"]).ok();
     let lived_in = back.run(&["import", &file]);
-    assert!(lived_in.code == 79 && lived_in.stderr.contains("jobs of its own"), "{lived_in:?}");
+    assert!(lived_in.code == 79 && lived_in.stderr.contains("jobs or schedules of its own"), "{lived_in:?}");
 }
 
 #[test]

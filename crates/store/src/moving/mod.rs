@@ -39,6 +39,12 @@ pub enum MovingError {
     /// There was somebody in the house. Nothing was changed.
     #[error("the store has jobs or schedules of its own, or had some jobs")]
     Inhabited,
+    /// A node serves the store that was to be filled. Nothing was changed.
+    #[error("the node `{node}` serves the store")]
+    Served {
+        /// How it calls itself.
+        node: String,
+    },
 }
 
 /// Takes what is packed.
@@ -61,7 +67,7 @@ impl House {
     /// Fills an empty store, in one transaction.
     ///
     /// # Errors
-    /// [`MovingError::Inhabited`]; the store's own, and what the supply says.
+    /// [`MovingError::Inhabited`], [`MovingError::Served`]; the store's own, and what the supply says.
     pub async fn unpack(&self, supply: Supply<'_>) -> Result<(), MovingError> {
         match self {
             Self::Sqlite(path, options) => sqlite::moving::unpack(path, options, supply),

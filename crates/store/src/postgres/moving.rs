@@ -8,6 +8,7 @@ use longshore_domain::store::Queue;
 use serde_json::Value;
 use tokio_postgres::Row as Found;
 
+use super::clock::PRESENT;
 use super::errors::{Attempted, Trouble, failed};
 use super::landing::LAST_EVENT;
 use super::rows::{self as read, EVENT_COLUMNS, JOB_COLUMNS, JOB_WIDTH, QUESTION_COLUMNS};
@@ -88,7 +89,10 @@ pub(crate) async fn pack(options: &PostgresOptions, sink: Sink<'_>) -> Result<()
 
 /// A connection to the newest schema.
 async fn enter(options: &PostgresOptions) -> Attempted<Session> {
-    Ok(prepare(&connector(options)?).await?.0)
+    let (session, _) = prepare(&connector(options)?).await?;
+    // It waits for files, and its statements are as long as they are.
+    session.execute("SET idle_in_transaction_session_timeout = 0; SET statement_timeout = 0").await?;
+    Ok(session)
 }
 
 fn seq(row: &Found, at: usize) -> Attempted<EventSeq> {
@@ -195,6 +199,9 @@ pub(crate) async fn unpack(options: &PostgresOptions, supply: Supply<'_>) -> Res
     if marks(&session).await.map_err(error)?.event.0 > 0 || !schedules.is_empty() {
         return Err(MovingError::Inhabited);
     }
+    if let Some(node) = served_by(&session).await.map_err(error)? {
+        return Err(MovingError::Served { node });
+    }
     let mut load = Load::default();
     for item in supply {
         load.add(&item.map_err(MovingError::Other)?).map_err(|json| error(Trouble::Other(json.into())))?;
@@ -205,6 +212,12 @@ pub(crate) async fn unpack(options: &PostgresOptions, supply: Supply<'_>) -> Res
     load.send(&session).await.map_err(error)?;
     load.set_marks(&session).await.map_err(error)?;
     session.execute("COMMIT").await.map_err(error)
+}
+
+/// The name of a node that serves the schema at present.
+async fn served_by(session: &Session) -> Attempted<Option<String>> {
+    let sql = format!("SELECT name FROM node WHERE alive_until > {PRESENT} ORDER BY name LIMIT 1");
+    session.query(&sql, &[]).await?.first().map(|row| read::get(row, 0)).transpose()
 }
 
 /// Rows on their way to the server.

@@ -15,12 +15,13 @@ use tempfile::TempDir;
 
 use super::Folder;
 use super::postgres::Schema;
-use crate::SqliteOptions;
 use crate::conformance::Place;
 use crate::conformance::model::{Moving, agree_while_moving};
-use crate::conformance::scene::{BEGIN, MANY, Scene, cancel};
+use crate::conformance::nodes::new_node;
+use crate::conformance::scene::{BEGIN, LEASE, MANY, Scene, cancel, node};
 use crate::conformance::schedules::new_schedule;
 use crate::moving::{Blob, BlobKind, Entry, House, MovingError, Packed, PackedReader, Summary};
+use crate::{PostgresStore, SqliteOptions};
 
 fn sqlite(folder: &Folder) -> House {
     House::Sqlite(folder.database(), SqliteOptions::default())
@@ -188,6 +189,22 @@ async fn nobody_moves_into_a_house_that_is_lived_in() {
         }
         scene.store.close().await;
     }
+}
+
+#[tokio::test]
+async fn nobody_moves_into_a_house_that_a_node_serves() {
+    let file = TempDir::new().unwrap();
+    let path = file.path().join("house");
+    let (from, schema) = (Folder::new(), Schema::new());
+    pack(&sqlite(&from), &path).await;
+    let store = PostgresStore::open(schema.options()).await.unwrap();
+    store.join(new_node(1), LEASE, BEGIN).await.unwrap();
+    let house = House::Postgres(schema.options());
+    let refused = unpack(&house, &path).await;
+    assert!(matches!(&refused, Err(MovingError::Served { node }) if *node == new_node(1).name), "{refused:?}");
+    store.leave(node(1), new_node(1).incarnation).await.unwrap();
+    unpack(&house, &path).await.unwrap();
+    store.close().await;
 }
 
 #[tokio::test]
