@@ -44,6 +44,9 @@ struct Options {
     /// The program under test.
     #[arg(long)]
     binary: PathBuf,
+    /// An older program, which the first node runs: the others were upgraded already.
+    #[arg(long)]
+    older: Option<PathBuf>,
     /// Nodes.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     nodes: u8,
@@ -76,11 +79,13 @@ fn main() -> Result<()> {
     let marks = folder.path().join("marks");
     std::fs::create_dir_all(&marks)?;
     let binary = options.binary.canonicalize().context("the binary under test")?;
+    let older = options.older.as_ref().map(|older| older.canonicalize().context("the older binary")).transpose()?;
     let server = Server::own();
     let database =
         format!("postgres://longshore@{}/postgres", server.folder().display().to_string().replace('/', "%2F"));
     let fleet = Fleet {
         binary: &binary,
+        older: older.as_deref(),
         folder: folder.path(),
         database: server.folder(),
         lease: &format!("{}s", LEASE.as_secs()),
@@ -90,12 +95,13 @@ fn main() -> Result<()> {
     say(&format!("seed {seed}, {} nodes, {} jobs, {} callers", nodes.len(), options.jobs, options.callers));
     let started = Instant::now();
     nodes.iter().try_for_each(Node::up)?;
+    let newest = &nodes[nodes.len() - 1];
     let watch = Watch::start(database.clone());
-    ticks::start(&nodes[0], &marks)?;
+    ticks::start(newest, &marks)?;
     let accepted = submit_and_disturb(&options, seed, &nodes, server, &marks)?;
     let submitted = started.elapsed();
     nodes.iter().try_for_each(Node::up)?;
-    ticks::stop(&nodes[0])?;
+    ticks::stop(newest)?;
     let record = Record::read(&database)?;
     let ended = started.elapsed();
     let seen = watch.end()?;

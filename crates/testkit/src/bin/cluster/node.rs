@@ -40,6 +40,8 @@ pub(crate) type Consent = (&'static str, &'static str);
 /// What all nodes have in common.
 pub(crate) struct Fleet<'f> {
     pub(crate) binary: &'f Path,
+    /// What the first node runs instead.
+    pub(crate) older: Option<&'f Path>,
     pub(crate) folder: &'f Path,
     /// Where the database's socket is.
     pub(crate) database: &'f Path,
@@ -65,7 +67,8 @@ impl Node {
             line.url()
         );
         std::fs::write(home.join("config.toml"), settings)?;
-        let (binary, consent) = (fleet.binary.to_owned(), fleet.consent);
+        let binary = fleet.older.filter(|_| number == 1).unwrap_or(fleet.binary).to_owned();
+        let consent = fleet.consent;
         Ok(Self { binary, home, line, name, listen, token: OnceLock::new(), consent })
     }
 
