@@ -100,6 +100,7 @@ fn examine(home: &Home) -> Report {
         config.as_ref().map_or_else(|fault| Check::fault("config", fault), |_| Check::ok("config", "can be used")),
         check_daemon(home, info.as_ref(), config.as_ref().ok()),
         check_store(answer.as_ref(), config.as_ref().ok()),
+        check_artifacts(config.as_ref().ok()),
         check_disk(disk_free_bytes),
         check_trees(daemon, config.as_ref().ok()),
     ];
@@ -118,6 +119,22 @@ fn examine(home: &Home) -> Report {
 
 fn ask(home: &Home, info: &DaemonInfo) -> Result<DaemonBody, Fault> {
     Client::to(home, &info.listen.to_string())?.get("/api/v1/daemon")
+}
+
+/// Whether output outlives its node, where there are nodes.
+fn check_artifacts(config: Option<&Config>) -> Check {
+    match config {
+        Some(Config { store: StoreAt::Server { .. }, artifacts, .. }) if !artifacts.named => Check::bad(
+            "artifacts",
+            Status::Warn,
+            "what commands print is on the node that ran them alone, and gone with it",
+            "name a place that all nodes reach in config.toml: `url` under `[artifacts]`",
+        ),
+        Some(Config { artifacts, .. }) if artifacts.named => {
+            Check::ok("artifacts", format!("output is kept at {} too", artifacts.options.url))
+        }
+        _ => Check::ok("artifacts", "in the home"),
+    }
 }
 
 fn check_home(home: &Home) -> Check {

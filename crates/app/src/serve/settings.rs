@@ -12,7 +12,7 @@ use longshore_engine::{Clock, Engine, Keeping, Settings};
 use longshore_mcp::{Server, ServerSettings};
 use longshore_store::ObjectArtifacts;
 
-use crate::config::Config;
+use crate::config::{Config, StoreAt};
 use crate::daemon::cgroup::{self, Placement};
 use crate::daemon::machine;
 use crate::home::Home;
@@ -62,6 +62,9 @@ pub(super) fn engine(
 pub(super) async fn artifacts(config: &Config, store: &dyn Store) -> Result<Keeping, Fault> {
     let artifacts = ObjectArtifacts::open(&config.artifacts.options)?;
     artifacts.check().await?;
+    if !config.artifacts.named && matches!(config.store, StoreAt::Server { .. }) {
+        tracing::warn!("`[artifacts] url` is not set: what commands print is on this node alone, and gone with it");
+    }
     if config.artifacts.named {
         artifacts.claim(&store::identity(store).await?).await?;
     }

@@ -25,7 +25,10 @@ fn jobs_on_a_server_outlive_the_daemon() {
     assert_eq!(home.run(&["logs", &id]).text(), "up\ndown\n");
     assert_eq!(home.finished(&id)["number"], 1);
     assert!(!home.path("data/jobs.db").exists());
-    let facts = home.run(&["doctor", "--json"]).ok().json()["store"].clone();
+    let report = home.run(&["doctor", "--json"]).ok().json();
+    let artifacts = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "artifacts").unwrap();
+    assert_eq!(artifacts["status"], "warn", "{artifacts}");
+    let facts = report["store"].clone();
     assert!(facts["engine"].as_str().unwrap().starts_with("PostgreSQL 1"), "{facts}");
 }
 

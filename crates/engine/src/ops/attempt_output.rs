@@ -51,7 +51,7 @@ impl Engine {
         }
     }
 
-    /// What a node answered, or what was kept of the output if it does not answer.
+    /// What a node answered, or what was kept of the output if it does not answer or cannot say.
     pub(super) async fn or_kept(
         &self,
         job: &Job,
@@ -59,9 +59,7 @@ impl Engine {
         read: Result<Piece, Fault>,
     ) -> Result<Piece, Fault> {
         match read {
-            Err(fault) if fault.code == FaultCode::NodeUnreachable => {
-                self.inner.read_kept(job, reading).await?.ok_or(fault)
-            }
+            Err(fault) => self.inner.read_kept(job, reading).await?.ok_or(fault),
             read => read,
         }
     }
