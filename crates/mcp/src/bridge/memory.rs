@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::wire::{Hello, LegacyVersion, Message, Request, RequestId, notification};
+use crate::wire::{Hello, LegacyVersion, MESSAGE_BYTES_MAX, Message, Request, RequestId, in_turn, notification};
 
 /// Wishes that are repeated after a connection was lost.
 const WISHES_MAX: usize = 1000;
@@ -23,13 +23,23 @@ pub(super) struct Memory {
     /// The line by which the client confirmed it.
     initialized: Option<Vec<u8>>,
     /// Requests without an answer, oldest first.
-    unanswered: Vec<(RequestId, Vec<u8>)>,
+    unanswered: Vec<Unanswered>,
+    /// Requests so far.
+    turns: u64,
     /// What the client wants to be told of: the newest level, and the resources that it watches.
     wishes: Vec<Wish>,
     /// Answers to what was repeated; the client has had one of each. With the resource that may have changed meanwhile.
     swallowed: Vec<(RequestId, Option<String>)>,
     /// Listens that the client knows to be open.
     listens: Vec<RequestId>,
+}
+
+/// A request without an answer.
+struct Unanswered {
+    id: RequestId,
+    turn: u64,
+    /// As it went to the daemon.
+    line: Vec<u8>,
 }
 
 /// A request that holds until the session ends.
@@ -122,14 +132,16 @@ impl Memory {
             initialize: None,
             initialized: None,
             unanswered: vec![],
+            turns: 0,
             wishes: vec![],
             swallowed: vec![],
             listens: vec![],
         }
     }
 
-    /// Notes a line of the client that was read as `message`; whether it wants an answer.
-    pub(super) fn sent(&mut self, message: &Message<'_>, line: &[u8]) -> bool {
+    /// Notes a line of the client that was read as `message`. The line that goes on in its place, if it is a call that
+    /// must be told from others of its id, and whether it wants an answer.
+    pub(super) fn sent(&mut self, message: &Message<'_>, line: &[u8]) -> (Option<Vec<u8>>, bool) {
         match message {
             Message::Request(request) => {
                 if request.method == "initialize" {
@@ -138,8 +150,7 @@ impl Memory {
                     self.wishes.clear();
                 }
                 self.wished(request, line);
-                self.unanswered.push((request.id.clone(), line.to_vec()));
-                true
+                (self.asked(request, line), true)
             }
             Message::Notification(notification) => {
                 match &*notification.method {
@@ -147,10 +158,23 @@ impl Memory {
                     "notifications/cancelled" => self.cancelled(notification.params),
                     _ => {}
                 }
-                false
+                (None, false)
             }
-            Message::Response(_) => false,
+            Message::Response(_) => (None, false),
         }
+    }
+
+    /// Notes a request; the counted line of a call that has room for it.
+    fn asked(&mut self, request: &Request<'_>, line: &[u8]) -> Option<Vec<u8>> {
+        self.turns += 1;
+        // What is said twice before its answer is the same request.
+        let earlier = self.unanswered.iter().find(|other| other.id == request.id);
+        let turn = earlier.map_or(self.turns, |earlier| earlier.turn);
+        let counted = (request.method == "tools/call").then(|| in_turn(line, turn));
+        let counted = counted.filter(|counted| counted.len() <= MESSAGE_BYTES_MAX);
+        let line = counted.as_deref().unwrap_or(line).to_vec();
+        self.unanswered.push(Unanswered { id: request.id.clone(), turn, line });
+        counted
     }
 
     /// Notes what the client wants to be told from now on, which only the connection knows.
@@ -185,7 +209,7 @@ impl Memory {
 
     /// Nothing more is owed for this request.
     fn is_over(&mut self, id: &RequestId) {
-        self.unanswered.retain(|(other, _)| other != id);
+        self.unanswered.retain(|other| other.id != *id);
         self.listens.retain(|other| other != id);
     }
 
@@ -218,7 +242,7 @@ impl Memory {
         let Acknowledged { meta, notifications } = serde_json::from_str(params?.get()).ok()?;
         let id = RequestId::from_raw(meta.id)?;
         if !self.listens.contains(&id) {
-            self.listens.extend(Some(id).filter(|id| self.unanswered.iter().any(|(other, _)| other == id)));
+            self.listens.extend(Some(id).filter(|id| self.unanswered.iter().any(|other| other.id == *id)));
             return None;
         }
         let resources = notifications.resource_subscriptions.into_iter().map(Cow::into_owned);
@@ -238,7 +262,7 @@ impl Memory {
     /// The requests without an answer; they are answered by the caller.
     pub(super) fn take_unanswered(&mut self) -> Vec<RequestId> {
         self.listens.clear();
-        std::mem::take(&mut self.unanswered).into_iter().map(|(id, _)| id).collect()
+        std::mem::take(&mut self.unanswered).into_iter().map(|request| request.id).collect()
     }
 
     /// All that a new connection begins with, as whole lines.
@@ -248,7 +272,7 @@ impl Memory {
             lines.extend_from_slice(line);
             lines.push(b'\n');
         };
-        let is_answered = |id: &RequestId| self.unanswered.iter().all(|(other, _)| other != id);
+        let is_answered = |id: &RequestId| self.unanswered.iter().all(|other| other.id != *id);
         let shaken = self.initialize.as_ref().filter(|(id, _)| is_answered(id));
         let wishes: Vec<&Wish> = self.wishes.iter().filter(|wish| is_answered(&wish.id)).collect();
         let swallowed = shaken.map(|(id, _)| (id.clone(), None)).into_iter();
@@ -257,7 +281,7 @@ impl Memory {
             add(line);
         }
         wishes.iter().for_each(|wish| add(&wish.line));
-        self.unanswered.iter().for_each(|(_, line)| add(line));
+        self.unanswered.iter().for_each(|request| add(&request.line));
         lines
     }
 }

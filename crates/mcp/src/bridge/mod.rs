@@ -89,8 +89,8 @@ fn note(memory: &mut Memory, line: Line) -> Noted {
     };
     match Message::parse(&line) {
         Ok(message) => {
-            let wants_answer = memory.sent(&message, &line);
-            Noted::Good { line, wants_answer }
+            let (counted, wants_answer) = memory.sent(&message, &line);
+            Noted::Good { line: counted.unwrap_or(line), wants_answer }
         }
         Err(malformed) => Noted::Refused(Reply::failed(malformed.id.as_ref(), malformed.error)),
     }

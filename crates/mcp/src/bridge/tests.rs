@@ -25,10 +25,20 @@ impl End {
         Self { reading: BufReader::new(reading), writing }
     }
 
+    /// The next line, without the count of a call.
     async fn line(&mut self) -> String {
+        self.counted().await.1
+    }
+
+    /// The next line, and which request it is by the count of its bridge.
+    async fn counted(&mut self) -> (Option<u64>, String) {
         let mut line = String::new();
         self.reading.read_line(&mut line).await.unwrap();
-        line.trim_end().to_owned()
+        let line = line.trim_end();
+        match line.strip_prefix(r#"{"dev.longshore/turn":"#).and_then(|rest| rest.split_once(',')) {
+            Some((turn, rest)) => (turn.parse().ok(), format!("{{{rest}")),
+            None => (None, line.to_owned()),
+        }
     }
 
     async fn say(&mut self, line: &str) {
@@ -368,4 +378,39 @@ async fn a_request_that_breaks_every_connection_is_given_up_though_the_client_is
         }
     };
     assert!(said.contains("breaks off each time"), "{said}");
+}
+
+#[tokio::test]
+async fn a_call_keeps_its_count_until_it_is_answered() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    let mut turns = vec![];
+    for _ in 0..2 {
+        scene.client.say(&request("1")).await;
+        turns.extend(daemon.counted().await.0);
+        daemon.say(&answer("1")).await;
+        scene.client.line().await;
+    }
+    // The client repeats itself, and the connection is lost.
+    for _ in 0..2 {
+        scene.client.say(&request("1")).await;
+        turns.extend(daemon.counted().await.0);
+    }
+    drop(daemon);
+    let mut daemon = scene.daemon().await;
+    turns.extend(daemon.counted().await.0);
+    assert_eq!(turns, [1, 2, 3, 3, 3]);
+}
+
+#[tokio::test]
+async fn a_call_that_has_no_room_for_its_count_goes_without() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    let room = crate::MESSAGE_BYTES_MAX - request("1").len();
+    let long = request("1").replace("{}}", &format!("{{}}{}}}", " ".repeat(room)));
+    scene.client.say(&long).await;
+    let (turn, line) = daemon.counted().await;
+    assert_eq!((turn, line.len()), (None, crate::MESSAGE_BYTES_MAX));
+    scene.client.say(&request("2")).await;
+    assert_eq!(daemon.counted().await, (Some(2), request("2")));
 }

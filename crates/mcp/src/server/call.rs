@@ -27,6 +27,8 @@ pub(crate) struct Call {
     pub(crate) era: Era,
     /// Its id.
     pub(crate) id: RequestId,
+    /// Which of its bridge's requests it is, if the bridge counts.
+    turn: Option<u64>,
     /// Its method.
     pub(crate) method: String,
     /// Its parameters.
@@ -76,6 +78,7 @@ impl Call {
             connection: connection.clone(),
             era,
             id: request.id.clone(),
+            turn: request.turn,
             method: request.method.clone().into_owned(),
             params: request.params.map(ToOwned::to_owned),
             client,
@@ -140,10 +143,14 @@ impl Call {
         clients::budget(&self.client, &settings.client_budgets, settings.call_budget)
     }
 
-    /// Names the request across connections of the same bridge, so that one sent again finds its job.
+    /// Names the request across connections of the same bridge, so that one sent again finds its job. Older bridges do
+    /// not count, and with them only an id that is never used again names a request.
     pub(crate) fn implicit_key(&self) -> Option<String> {
         let bridge = self.connection.origin().bridge.as_deref()?;
-        let key = format!("bridge:{bridge}:{}", self.id.as_json());
+        let key = match self.turn {
+            Some(turn) => format!("bridge:{bridge}:turn:{turn}"),
+            None => format!("bridge:{bridge}:{}", self.id.as_json()),
+        };
         if key.len() <= KEY_BYTES_MAX {
             return Some(key);
         }

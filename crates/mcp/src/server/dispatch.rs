@@ -160,7 +160,7 @@ impl Server {
 
     /// Answers a call of a legacy client anew, by the job that it has begun, wherever that was.
     pub(super) fn take_up(&self, connection: &Connection, id: RequestId, job: JobId, sink: &Sink) -> Begun {
-        let request = Request { id, method: "tools/call".into(), params: None };
+        let request = Request { id, method: "tools/call".into(), params: None, turn: None };
         let routed = self.routed(connection, &request, &Meta::default(), sink);
         match routed.and_then(|(_, call)| call.allowed(Scope::JobsRead).map(|()| call)) {
             Ok(call) => self.pending(call, |call| tools::take_up(call, job)),

@@ -26,6 +26,13 @@ struct Wrapped<H> {
     longshore: H,
 }
 
+/// The line of a request as the `turn`th of its bridge: the id names it only until it is answered.
+pub(crate) fn in_turn(line: &[u8], turn: u64) -> Vec<u8> {
+    let opened = line.iter().position(|&byte| byte == b'{').map_or(0, |at| at + 1);
+    let (before, rest) = line.split_at(opened);
+    [before, format!(r#""dev.longshore/turn":{turn},"#).as_bytes(), rest].concat()
+}
+
 /// The last line of a daemon that was told to stop, without its newline. Whatever the daemon took is answered, and
 /// nothing calls for another one before the client's next request.
 pub(crate) const GOODBYE: &str = r#"{"longshore":"goodbye"}"#;

@@ -62,6 +62,8 @@ pub(crate) struct Request<'a> {
     pub(crate) method: Cow<'a, str>,
     /// An object, if there is one.
     pub(crate) params: Option<&'a RawValue>,
+    /// Which of its bridge's requests it is, see [`super::in_turn`].
+    pub(crate) turn: Option<u64>,
 }
 
 /// A notification.
@@ -101,6 +103,8 @@ struct Envelope<'a> {
     method: Option<Cow<'a, str>>,
     #[serde(borrow)]
     params: Option<&'a RawValue>,
+    #[serde(rename = "dev.longshore/turn")]
+    turn: Option<u64>,
     #[serde(borrow, default, deserialize_with = "present")]
     result: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "present")]
@@ -146,7 +150,7 @@ impl<'a> Envelope<'a> {
         }
         match (self.id, id.clone()) {
             (None, _) => Ok(Message::Notification(Notification { method, params })),
-            (Some(_), Some(id)) => Ok(Message::Request(Request { id, method, params })),
+            (Some(_), Some(id)) => Ok(Message::Request(Request { id, method, params, turn: self.turn })),
             (Some(_), None) => Err(invalid("`id` must be a number or a string of at most 1024 bytes")),
         }
     }

@@ -204,7 +204,12 @@ impl Client {
     pub(crate) fn connect(server: &Server, principal: Principal) -> Self {
         let (ours, theirs) = duplex(1 << 16);
         let served = tokio::spawn(longshore_mcp::stdio::serve(server.clone(), principal, theirs));
-        let (reading, writing) = split(ours);
+        Self::at(ours, served)
+    }
+
+    /// A client at that end of a stream, of which `served` serves the other.
+    pub(crate) fn at(end: DuplexStream, served: JoinHandle<std::io::Result<()>>) -> Self {
+        let (reading, writing) = split(end);
         Self { reading: BufReader::new(reading), writing, served, next_id: 1 }
     }
 

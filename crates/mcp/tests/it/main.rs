@@ -5,6 +5,7 @@
 mod asking;
 mod asks;
 mod beside;
+mod bridged;
 mod conversations;
 mod handshake;
 mod http;
