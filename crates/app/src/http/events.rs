@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::routing::get;
-use axum::{Extension, Router};
 use futures_util::stream::{self, Stream};
 use longshore_domain::EventSeq;
 use longshore_domain::fault::Fault;
@@ -21,7 +21,6 @@ use super::App;
 use super::extract::{MayRead, Params};
 use super::fault::Answer;
 use super::wire::{EventBody, FaultBody};
-use crate::access::Pass;
 
 /// How long the store is left alone while nothing happens; news wake it at once.
 const WAIT: Duration = Duration::from_secs(60);
@@ -56,7 +55,6 @@ pub(super) struct EventParams {
 pub(super) async fn follow(
     State(app): State<App>,
     MayRead(caller): MayRead,
-    Extension(pass): Extension<Pass>,
     headers: HeaderMap,
     Params(params): Params<EventParams>,
 ) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
@@ -66,7 +64,7 @@ pub(super) async fn follow(
     };
     // The first look tells the caller's mistakes as an ordinary answer.
     let (events, next) = app.engine.events(&caller, params.job.as_deref(), after, Duration::ZERO).await?;
-    let follower = Follower { app, pass, caller, job: params.job, next, ready: events.into() };
+    let follower = Follower { app, caller, job: params.job, next, ready: events.into() };
     let stream = stream::unfold(follower, |mut follower| async {
         let event = follower.next().await?;
         Some((Ok(to_sse(event)), follower))
@@ -82,7 +80,6 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Fault> {
 
 struct Follower {
     app: App,
-    pass: Pass,
     caller: Caller,
     job: Option<String>,
     next: EventSeq,
@@ -90,7 +87,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next event; nothing once the daemon stops, the token is revoked, or the history cannot be read.
+    /// The next event; nothing once the daemon stops or the history cannot be read.
     async fn next(&mut self) -> Option<EventRecord> {
         while self.ready.is_empty() {
             let more = self.app.engine.events(&self.caller, self.job.as_deref(), self.next, WAIT);
@@ -103,10 +100,7 @@ impl Follower {
             self.next = next;
             self.ready = events.into();
         }
-        let now = self.app.engine.clock().now();
-        // One that cannot be looked up does not hold.
-        let holds = self.app.access.still_holds(&self.pass, now).await.unwrap_or(false);
-        self.ready.pop_front().filter(|_| holds)
+        self.ready.pop_front()
     }
 }
 

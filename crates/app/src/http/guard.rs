@@ -129,6 +129,12 @@ pub(super) fn still_holds(app: &App, pass: &Pass) -> Option<StillHolds> {
     })
 }
 
+/// The answer to whoever waited longer than the token held.
+pub(super) fn lapsed(app: &App) -> Response {
+    let why = "the token expired or was revoked before there was an answer; what was begun goes on";
+    HttpFault(app.access.refusal(why)).into_response()
+}
+
 /// Adds what goes with the refusals of whatever was asked for: what a token for it needs, and when to ask again.
 pub(super) fn challenged(app: &App, scopes: Scopes, mut response: Response) -> Response {
     if let Some(scope) = response.extensions().get::<Scope>() {

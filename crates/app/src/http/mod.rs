@@ -30,7 +30,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use longshore_domain::fault::Fault;
 use longshore_engine::Engine;
-use longshore_mcp::http::Throttled;
+use longshore_mcp::http::{Lapsing, Throttled};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
@@ -125,6 +125,7 @@ impl Entrance {
         };
         let throttled = app.access.count_request(&pass).err().map(Throttled);
         let scopes = pass.grant.scopes();
+        let still_holds = guard::still_holds(app, &pass);
         let response = match (throttled, guard::too_large(request.headers())) {
             // Whoever speaks MCP is told in MCP.
             (Some(Throttled(pause)), _) if !is_mcp => {
@@ -132,13 +133,16 @@ impl Entrance {
             }
             (_, Some(fault)) => Box::pin(guard::drained(request, fault)).await,
             (_, None) if is_mcp => {
-                let still_holds = guard::still_holds(app, &pass);
                 longshore_mcp::http::answer(&app.mcp, pass.grant, throttled, still_holds, request).await
             }
             (_, None) => {
-                request.extensions_mut().insert(pass.grant.clone());
-                request.extensions_mut().insert(pass);
-                Box::pin(routed(&self.routes, request)).await
+                let lapsing = still_holds.map(Lapsing::new);
+                request.extensions_mut().insert(pass.grant);
+                let response = Box::pin(routed(&self.routes, request)).await;
+                match lapsing {
+                    Some(lapsing) => Box::pin(lapsing.answer(response)).await.unwrap_or_else(|| guard::lapsed(app)),
+                    None => response,
+                }
             }
         };
         guard::challenged(app, scopes, response)

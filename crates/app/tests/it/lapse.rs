@@ -1,4 +1,4 @@
-//! Streams of `/mcp` tell nothing more once their token has ended.
+//! Nothing is told any more once the token of whoever asked has ended.
 
 use std::net::TcpStream;
 
@@ -30,6 +30,12 @@ impl Gated {
         let id = job["id"].as_str().unwrap().to_owned();
         assert_eq!(home.first_line(&id), "up\n");
         Self { id, gate }
+    }
+
+    /// A wait of at most that long for its end, as the token's holder.
+    fn wait(&self, home: &Home, token: &str, seconds: u32) -> TcpStream {
+        let path = format!("/api/v1/jobs/{}/wait?timeout_s={seconds}", self.id);
+        home.open("GET", &path, &[("authorization", &format!("Bearer {token}"))], b"")
     }
 
     fn uri(&self) -> String {
@@ -107,4 +113,21 @@ fn an_answer_that_is_waited_for_is_not_given_after_the_token() {
     job.let_go(&home);
     let told = read_until(&mut stream, |text| text.contains("result"));
     assert!(!told.contains("result"), "{told}");
+}
+
+#[test]
+fn what_is_waited_for_is_not_told_after_the_token() {
+    let home = Home::new();
+    let token = new_token(&home);
+    let job = Gated::new(&home, &token, "1");
+    let mut waits = job.wait(&home, &token, 60);
+    // Only what took long is looked at again.
+    let meanwhile = read_until(&mut job.wait(&home, &home.token(), 2), |_| false);
+    assert!(meanwhile.contains("\"timed_out\":true"), "{meanwhile}");
+    revoke(&home);
+    job.let_go(&home);
+    let told = read_until(&mut waits, |_| false);
+    assert!(told.starts_with("HTTP/1.1 401"), "{told}");
+    assert!(told.contains("www-authenticate: ") && told.contains("what was begun goes on"), "{told}");
+    assert!(!told.contains("succeeded"), "{told}");
 }

@@ -32,8 +32,7 @@ use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink, resources};
 use crate::wire::{self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, RpcError};
 use headers::Accepted;
-use lapse::Lapsing;
-pub use lapse::StillHolds;
+pub use lapse::{Lapsing, StillHolds};
 use replay::Called;
 use session::Session;
 
@@ -90,7 +89,10 @@ pub async fn answer(
         _ => only("GET, POST, DELETE"),
     };
     match lapsing {
-        Some(lapsing) => Box::pin(lapsing.answer(response)).await,
+        Some(lapsing) => Box::pin(lapsing.answer(response)).await.unwrap_or_else(|| {
+            let error = "the token expired or was revoked before there was an answer; what was begun goes on";
+            refused(StatusCode::UNAUTHORIZED, ErrorCode::InvalidRequest, error)
+        }),
         None => response,
     }
 }
