@@ -131,11 +131,9 @@ impl Entrance {
             (Some(Throttled(pause)), _) if !is_mcp => {
                 return guard::too_many("too many requests with this token", pause);
             }
-            (_, Some(fault)) => Box::pin(guard::drained(request, fault)).await,
-            (_, None) if is_mcp => {
-                longshore_mcp::http::answer(&app.mcp, pass.grant, throttled, still_holds, request).await
-            }
-            (_, None) => {
+            (None, Some(fault)) => Box::pin(guard::drained(request, fault)).await,
+            _ if is_mcp => longshore_mcp::http::answer(&app.mcp, pass.grant, throttled, still_holds, request).await,
+            _ => {
                 let lapsing = still_holds.map(Lapsing::new);
                 request.extensions_mut().insert(pass.grant);
                 let response = Box::pin(routed(&self.routes, request)).await;

@@ -1,8 +1,11 @@
 //! One message per POST.
 
+use std::convert::Infallible;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode};
 use axum::{Extension, Router};
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use longshore_domain::{Conversation, Grant, Principal, Scope, Scopes};
 use longshore_engine::ops::{Caller, Submit};
@@ -300,5 +303,9 @@ async fn who_asks_too_often_is_told_when_to_ask_again() {
     insta::assert_json_snapshot!("rate_limited", answer.json());
     let notification = json!({ "jsonrpc": "2.0", "method": "notifications/initialized" }).to_string();
     let answer = send(throttled(), "POST", &[], notification).await;
+    assert_eq!((answer.refusal(), &answer.json()["id"]), ((429, 429), &Value::Null));
+    // Of a long message not all is waited for.
+    let long = stream::iter([Ok::<_, Infallible>(" ".repeat(65_537))]).chain(stream::pending());
+    let answer = send(throttled(), "POST", &[], Body::from_stream(long)).await;
     assert_eq!((answer.refusal(), &answer.json()["id"]), ((429, 429), &Value::Null));
 }

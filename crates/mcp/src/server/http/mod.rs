@@ -17,7 +17,7 @@ use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink, resources};
-use crate::wire::{self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, RpcError};
+use crate::wire::{self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, RequestId, RpcError};
 use headers::Accepted;
 pub use lapse::{Lapsing, StillHolds};
 use replay::Called;
@@ -38,6 +38,8 @@ use session::Session;
 
 /// A request is answered by a stream if it takes longer than this, or has something to say before its answer.
 const STREAM_AFTER: Duration = Duration::from_secs(1);
+/// Most bytes that are read of a message whose sender asks too often.
+const TURNED_AWAY_BYTES_MAX: usize = 64 * 1024;
 /// Notifications on their way to one stream.
 const NOTIFICATIONS_MAX: usize = 16;
 
@@ -80,10 +82,7 @@ pub async fn answer(
     // All but single messages are rare and kept apart, so that those take little memory.
     let response = match method {
         Method::POST => exchange.receive(body, throttled).await,
-        _ if let Some(throttled) = throttled => {
-            let reply = Reply::failed(None, RpcError::rate_limited(throttled.0));
-            (Extension(throttled), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response()
-        }
+        _ if let Some(throttled) = throttled => too_many(None, throttled),
         Method::GET => Box::pin(lasting::listen(exchange)).await,
         Method::DELETE => Box::pin(lasting::end(exchange)).await,
         _ => only("GET, POST, DELETE"),
@@ -114,6 +113,21 @@ fn not_acceptable(request: &wire::Request<'_>, message: &str) -> Response {
     json(StatusCode::NOT_ACCEPTABLE, Reply::failed(Some(&request.id), error))
 }
 
+/// Answers whoever asks too often under the id of the message, unless it would take long to read.
+async fn turned_away(body: Body, throttled: Throttled) -> Response {
+    let bytes = match body.size_hint().lower() > TURNED_AWAY_BYTES_MAX as u64 {
+        true => Bytes::new(),
+        false => axum::body::to_bytes(body, TURNED_AWAY_BYTES_MAX).await.unwrap_or_default(),
+    };
+    let message = Message::parse(&bytes);
+    too_many(message.as_ref().ok().and_then(Message::id), throttled)
+}
+
+fn too_many(id: Option<&RequestId>, throttled: Throttled) -> Response {
+    let reply = Reply::failed(id, RpcError::rate_limited(throttled.0));
+    (Extension(throttled), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response()
+}
+
 fn no_session() -> Refusal {
     let message = "there is no such session, or it has ended: send initialize to begin a new one";
     (StatusCode::NOT_FOUND, RpcError::envelope(ErrorCode::InvalidRequest, message))
@@ -139,17 +153,14 @@ impl Exchange {
             let error = "the message must be application/json, and the Content-Type header says otherwise";
             return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidRequest, error);
         }
+        if let Some(throttled) = throttled {
+            return Box::pin(turned_away(body, throttled)).await;
+        }
         let Ok(bytes) = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await else {
             let error = format!("the message could not be read whole; at most {MESSAGE_BYTES_MAX} bytes are taken");
             return refused(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::InvalidRequest, &error);
         };
-        let message = Message::parse(&bytes);
-        if let Some(Throttled(pause)) = throttled {
-            let id = message.as_ref().ok().and_then(Message::id);
-            let reply = Reply::failed(id, RpcError::rate_limited(pause));
-            return (Extension(Throttled(pause)), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response();
-        }
-        match message {
+        match Message::parse(&bytes) {
             Ok(Message::Request(request)) => self.answer(&request).await,
             Ok(Message::Notification(_)) => Box::pin(self.notified(&bytes)).await,
             Ok(Message::Response(_)) => Box::pin(self.responded(&bytes)).await,
