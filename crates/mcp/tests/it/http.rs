@@ -162,6 +162,37 @@ async fn sessions_are_held_by_the_client() {
 }
 
 #[tokio::test]
+async fn modern_notifications_repeat_themselves_in_headers_and_belong_to_no_session() {
+    let kit = Kit::new().await;
+    let says = |version: Option<&str>| {
+        let meta = version.map_or(json!({}), |version| json!({ "io.modelcontextprotocol/protocolVersion": version }));
+        json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": 1, "_meta": meta } })
+    };
+    let method = ("mcp-method", "notifications/cancelled");
+    let (other, older) = (("mcp-method", "notifications/initialized"), ("mcp-protocol-version", "2025-11-25"));
+    let stale = ("mcp-session-id", "long gone");
+    let newest = Some("2026-07-28");
+    for (headers, version, status, code) in [
+        (vec![MODERN, method], None, 202, 0),
+        (vec![MODERN, method], newest, 202, 0),
+        (vec![MODERN, method, stale], newest, 202, 0),
+        (vec![MODERN], newest, 400, -32020),
+        (vec![MODERN, other], None, 400, -32020),
+        (vec![method], newest, 400, -32020),
+        (vec![older, method], newest, 400, -32020),
+        (vec![MODERN, method], Some("2025-11-25"), 400, -32020),
+        (vec![older], None, 202, 0),
+        (vec![older, stale], None, 404, -32600),
+    ] {
+        let answer = post(&kit, &headers, &says(version)).await;
+        let found = if answer.text.is_empty() { 0 } else { answer.refusal().1 };
+        assert_eq!((answer.status.as_u16(), found), (status, code), "{headers:?} {version:?}");
+    }
+    let stale = [MODERN, ("mcp-method", "tools/list"), stale];
+    assert_eq!(post(&kit, &stale, &modern("tools/list", json!({}))).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_session_takes_on_the_chat_of_the_handle_that_it_names_first() {
     let kit = Kit::new().await;
     let mut chats = vec![];

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::params;
 use crate::server::tools;
-use crate::wire::{ErrorCode, LegacyVersion, MODERN, Meta, Request, RpcError};
+use crate::wire::{ErrorCode, LegacyVersion, MODERN, Meta, Notification, Request, RpcError};
 
 pub(super) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 pub(super) const METHOD: &str = "mcp-method";
@@ -87,6 +87,19 @@ pub(super) fn check_modern(headers: &HeaderMap, request: &Request<'_>, meta: &Me
     }
 }
 
+/// Checks the headers of a modern notification against its body, which need not name the version.
+///
+/// # Errors
+/// Header mismatch for what is missing or different.
+pub(super) fn check_modern_notification(
+    headers: &HeaderMap,
+    notification: &Notification<'_>,
+    meta: &Meta<'_>,
+) -> Result<(), RpcError> {
+    must_equal(headers, PROTOCOL_VERSION, meta.protocol_version.as_deref().unwrap_or(MODERN))?;
+    must_equal(headers, METHOD, &notification.method)
+}
+
 /// The schema of the tool that is called, with the arguments.
 fn tool_schema<'a>(request: &Request<'a>) -> Option<(&'static str, Option<&'a RawValue>)> {
     #[derive(Deserialize)]
@@ -109,6 +122,11 @@ pub(super) fn is_modern(headers: &HeaderMap, request: &Request<'_>, meta: &Meta<
     // A client of both eras may say what it would like to speak before it shakes hands.
     let by_header = text(headers, PROTOCOL_VERSION) == Some(MODERN) && request.method != "initialize";
     by_header || meta.is_modern(headers.contains_key(SESSION)) || request.method == "server/discover"
+}
+
+/// Whether a notification follows the stateless version: its header or its body names it.
+pub(super) fn is_modern_notification(headers: &HeaderMap, meta: &Meta<'_>) -> bool {
+    text(headers, PROTOCOL_VERSION) == Some(MODERN) || meta.protocol_version.as_deref() == Some(MODERN)
 }
 
 /// The version of a legacy request that has a header.

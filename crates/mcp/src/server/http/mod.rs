@@ -30,7 +30,9 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink, resources};
-use crate::wire::{self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Reply, RequestId, RpcError};
+use crate::wire::{
+    self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Notification, Reply, RequestId, RpcError,
+};
 use headers::Accepted;
 pub use lapse::{Lapsing, StillHolds};
 use replay::Called;
@@ -162,7 +164,7 @@ impl Exchange {
         };
         match Message::parse(&bytes) {
             Ok(Message::Request(request)) => self.answer(&request).await,
-            Ok(Message::Notification(_)) => Box::pin(self.notified(&bytes)).await,
+            Ok(Message::Notification(notification)) => Box::pin(self.notified(&notification, &bytes)).await,
             Ok(Message::Response(_)) => Box::pin(self.responded(&bytes)).await,
             Err(malformed) => {
                 let refusal = || json(StatusCode::BAD_REQUEST, Reply::failed(malformed.id.as_ref(), malformed.error));
@@ -171,14 +173,24 @@ impl Exchange {
         }
     }
 
-    async fn notified(&self, bytes: &[u8]) -> Response {
-        match self.legacy().await {
+    async fn notified(&self, notification: &Notification<'_>, bytes: &[u8]) -> Response {
+        match self.notifier(notification).await {
             Ok(connection) => {
                 self.server.hear(connection.origin().scope.as_ref(), bytes).await;
                 StatusCode::ACCEPTED.into_response()
             }
             Err((status, error)) => json(status, Reply::failed(None, error)),
         }
+    }
+
+    /// Where a notification comes from. A modern one belongs to no session, whatever its headers name.
+    async fn notifier(&self, notification: &Notification<'_>) -> Result<Connection, Refusal> {
+        let meta = Meta::of(notification.params).unwrap_or_default();
+        if !headers::is_modern_notification(&self.headers, &meta) {
+            return self.legacy().await;
+        }
+        headers::check_modern_notification(&self.headers, notification, &meta).map_err(bad_request)?;
+        Ok(Connection::new(self.origin()?, None))
     }
 
     /// An answer to a request of ours; only a session has any.
@@ -248,7 +260,7 @@ impl Exchange {
         }
         let session = self.session()?;
         let named = match headers::text(&self.headers, headers::PROTOCOL_VERSION) {
-            // Notifications of modern clients say their version too.
+            // Requests and notifications that say so are no legacy ones and do not come here.
             Some(crate::wire::MODERN) => None,
             _ => headers::legacy_version(&self.headers).map_err(bad_request)?,
         };
