@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::Instant;
 
-use crate::wire::{Line, LineReader};
+use crate::wire::{ErrorCode, Line, LineReader, Reply, RequestId, RpcError};
 
 /// Longest line from the daemon: answers may hold a whole output.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -53,11 +53,12 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
         self.since.elapsed()
     }
 
-    /// The next line; nothing once the daemon is gone. Cancel safe.
+    /// The next line, an error in place of an answer that is too long; nothing once the daemon is gone. Cancel safe.
     pub(super) async fn next(&mut self) -> Option<Vec<u8>> {
         loop {
             match self.lines.next().await {
                 Ok(Some(Line::Whole(line))) => return Some(line),
+                Ok(Some(Line::TooLongAnswer(id))) => return Some(in_place_of_answer(&id)),
                 Ok(Some(Line::TooLong(_))) => tracing::error!("a line of the daemon was too long and is dropped"),
                 Ok(None) | Err(_) => return None,
             }
@@ -89,4 +90,12 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
             tracing::debug!(%error, "the daemon left first");
         }
     }
+}
+
+fn in_place_of_answer(id: &RequestId) -> Vec<u8> {
+    let message = format!(
+        "the answer has more than {LINE_BYTES_MAX} bytes and cannot be passed on; what was asked for was done: read it in \
+         pieces, output with job_read and its cursor or with `longshore logs`"
+    );
+    Reply::failed(Some(id), RpcError::new(ErrorCode::Internal, message)).message.into_bytes()
 }

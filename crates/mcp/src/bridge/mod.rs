@@ -86,6 +86,8 @@ fn note(memory: &mut Memory, line: Line) -> Noted {
         Line::Whole(line) => line,
         // Nobody else hears of it, so nobody else answers it.
         Line::TooLong(id) => return Noted::Refused(Reply::failed(id.as_ref(), RpcError::too_long())),
+        // The id is one of the daemon's.
+        Line::TooLongAnswer(_) => return Noted::Refused(Reply::failed(None, RpcError::too_long())),
     };
     match Message::parse(&line) {
         Ok(message) => {

@@ -414,3 +414,20 @@ async fn a_call_that_has_no_room_for_its_count_goes_without() {
     scene.client.say(&request("2")).await;
     assert_eq!(daemon.counted().await, (Some(2), request("2")));
 }
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_an_error_under_its_id() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say(&request("1")).await;
+    daemon.line().await;
+    daemon.say(&answer("1").replace("{}", &format!("\"{}\"", "x".repeat(64 * 1024 * 1024)))).await;
+    let said = scene.client.line().await;
+    assert!(said.starts_with(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"#), "{said}");
+    assert!(said.contains("67108864 bytes") && said.contains("job_read"), "{said}");
+    drop(daemon);
+    // It is answered, so it is not sent again.
+    scene.client.say(&request("2")).await;
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, request("2"));
+}

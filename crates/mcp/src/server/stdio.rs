@@ -185,6 +185,8 @@ impl Session {
         let begun = match line {
             Line::Whole(line) => self.server.begin(&self.connection, &line, &self.sink),
             Line::TooLong(id) => Begun::Done(Reply::failed(id.as_ref(), RpcError::too_long())),
+            // The id is one of ours.
+            Line::TooLongAnswer(_) => Begun::Done(Reply::failed(None, RpcError::too_long())),
         };
         self.answer(begun).await;
     }

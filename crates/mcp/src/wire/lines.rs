@@ -17,6 +17,8 @@ pub(crate) enum Line {
     Whole(Vec<u8>),
     /// A line with more bytes than the limit; it was skipped. With its id, if it was a request.
     TooLong(Option<RequestId>),
+    /// Another one that was skipped: the answer to this request.
+    TooLongAnswer(RequestId),
 }
 
 /// Reads lines of bounded length.
@@ -76,7 +78,10 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
             skipping => {
                 let mut skimmed = skipping.unwrap_or_default();
                 skimmed.read(&line);
-                Line::TooLong(skimmed.request())
+                match skimmed.answered() {
+                    Some(id) => Line::TooLongAnswer(id),
+                    None => Line::TooLong(skimmed.request()),
+                }
             }
         }
     }
@@ -109,6 +114,7 @@ mod tests {
             found.push(match line {
                 Line::Whole(text) => String::from_utf8(text).unwrap(),
                 Line::TooLong(None) => "<too long>".into(),
+                Line::TooLongAnswer(id) => format!("<too long answer: {}>", id.as_json()),
                 Line::TooLong(Some(id)) => format!("<too long: {}>", id.as_json()),
             });
         }
@@ -130,6 +136,15 @@ mod tests {
         }
         let long = [vec![b'x'; 3_000_000], b"\nend\n".to_vec()].concat();
         assert_eq!(lines(&long, 100).await, ["<too long>", "end"]);
+    }
+
+    #[tokio::test]
+    async fn of_a_long_answer_it_is_known_what_it_answers() {
+        let long = "x".repeat(90);
+        let answers = format!("{{\"id\":1,\"result\":\"{long}\"}}\n{{\"error\":\"{long}\",\"id\":\"2\"}}");
+        assert_eq!(lines(answers.as_bytes(), 80).await, ["<too long answer: 1>", "<too long answer: \"2\">"]);
+        let unknown = format!("{{\"id\":null,\"error\":\"{long}\"}}\n{{\"id\":1,\"result\":\"{long}");
+        assert_eq!(lines(unknown.as_bytes(), 80).await, ["<too long>", "<too long>"]);
     }
 
     #[tokio::test]

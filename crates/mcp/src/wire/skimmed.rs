@@ -84,6 +84,12 @@ impl Skimmed {
         self.id.flatten().filter(|_| is_request)
     }
 
+    /// The id that is answered by what was read, if it was an answer and is whole.
+    pub(super) fn answered(&self) -> Option<RequestId> {
+        let is_answer = self.at == At::End && self.method.is_none();
+        self.id.clone().flatten().filter(|_| is_answer)
+    }
+
     /// Where it is after a byte outside of strings.
     fn after(&mut self, at: At, byte: u8) -> At {
         match (at, byte) {
