@@ -239,3 +239,26 @@ async fn a_change_that_does_not_show_is_not_told() {
     let told = client.hear().await;
     assert!(!told["params"]["statusMessage"].as_str().unwrap().starts_with("asking"), "{told}");
 }
+
+#[tokio::test]
+async fn a_job_is_shown_with_the_questions_that_it_asks_just_then() {
+    let kit = hasty().await;
+    let gate = kit.gate();
+    let mut peer = Peer::new(&kit, Transport::Http, "owner").await;
+    let id = running(&kit, &mut peer, &gate).await;
+    let mut looking = Peer::new(&kit, Transport::Http, "owner").await;
+    for number in 10..60 {
+        ask(&kit, &id, vec![question(number, QuestionKind::Text, "And why?", None)]).await;
+        let answer = json!({ name_of(number): { "action": "decline" } });
+        let (_, task) =
+            tokio::join!(update(&mut peer, &id, answer), looking.asking("tasks/get", json!({ "taskId": id })));
+        let message = task["statusMessage"].as_str().unwrap();
+        match task["status"].as_str().unwrap() {
+            "input_required" => {
+                assert_eq!((open_of(&task), &message[..6]), (vec![name_of(number)], "asking"), "{task}")
+            }
+            status => assert_eq!((status, &message[..7]), ("working", "running"), "{task}"),
+        }
+    }
+    peer.asking("tasks/cancel", json!({ "taskId": id })).await;
+}

@@ -21,23 +21,43 @@ use crate::wire::{Ask, AskKind, ErrorCode, RpcError};
 pub(super) const RELATED: &str = "io.modelcontextprotocol/related-task";
 /// A job is looked at after this long even without news.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// A job that changes as often between two reads is shown without its questions, until it is looked at again.
+const TRIES_MAX: usize = 5;
 /// See [`elsewhere`].
 const ELSEWHERE: &str = "waits for the answer of a person, which this client cannot take: give it on another way";
 /// Field of a form that was made for a question of a single value.
 const VALUE: &str = "value";
 
-/// The open questions of a job that this caller can be asked, oldest first.
+/// The job with its open questions that this caller can be asked, oldest first. They belong together: where the job has
+/// changed meanwhile it is read again.
 ///
 /// # Errors
 /// The store's own.
-pub(super) async fn open(call: &Call, job: &Job) -> Result<Vec<Question>, RpcError> {
-    if !waits_for_a_person(job) || !call.capabilities.allow(AskKind::Form) {
-        return Ok(vec![]);
+pub(super) async fn open(call: &Call, mut job: Job) -> Result<(Job, Vec<Question>), RpcError> {
+    if !call.capabilities.allow(AskKind::Form) {
+        return Ok((job, vec![]));
     }
-    let all = call.engine().questions(&call.caller, &job.id.to_string()).await;
-    let mut questions = all.map_err(|fault| resources::failed(&fault))?;
-    questions.retain(|question| question.is_open() && may_decide(question));
-    Ok(questions)
+    for _ in 0..TRIES_MAX {
+        if !waits_for_a_person(&job) {
+            break;
+        }
+        let all = call.engine().questions(&call.caller, &job.id.to_string()).await;
+        let mut questions = all.map_err(|fault| resources::failed(&fault))?;
+        questions.retain(Question::is_open);
+        if are_of(&job, &questions) {
+            questions.retain(may_decide);
+            return Ok((job, questions));
+        }
+        let found = call.engine().find(&call.caller.principal, &job.id.to_string()).await;
+        job = found.map_err(|fault| resources::failed(&fault))?;
+    }
+    Ok((job, vec![]))
+}
+
+/// Whether the job waits for just these.
+fn are_of(job: &Job, open: &[Question]) -> bool {
+    let waited_for = job.state.open_questions();
+    waited_for.len() == open.len() && open.iter().all(|question| waited_for.contains(&question.id))
 }
 
 /// Whoever speaks the protocol is a model's client, and approvals are for persons.

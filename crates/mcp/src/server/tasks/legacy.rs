@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use longshore_domain::job::Question;
 use longshore_domain::{FaultCode, Job, JobNumber};
 use longshore_engine::ops::{JobView, ListQuery};
 use serde::Deserialize;
@@ -62,7 +63,7 @@ pub(in crate::server) fn wanted(call: &Call) -> Result<bool, RpcError> {
 /// # Errors
 /// Internal if the job cannot be read.
 pub(in crate::server) async fn handle(call: &Call, job: Job) -> Result<ResultBody, RpcError> {
-    let (view, task) = read(call, job).await?;
+    let Read { view, task, .. } = read(call, job).await?;
     let id = view.job.id;
     let tell = format!("{} is accepted as job {id} and goes on by itself.", crate::server::status::title(&view.job));
     let body = ResultBody::new(&json!({ "task": task.begun().to_legacy_value()? }))?;
@@ -75,7 +76,7 @@ pub(in crate::server) async fn handle(call: &Call, job: Job) -> Result<ResultBod
 /// Invalid params for an unknown task.
 pub(in crate::server) async fn get(call: Call) -> Result<ResultBody, RpcError> {
     let job = named(&call).await?;
-    let (view, task) = read(&call, job).await?;
+    let Read { view, task, .. } = read(&call, job).await?;
     if task.status == Status::InputRequired {
         beside::looked(&call, &view.job);
     }
@@ -101,7 +102,7 @@ pub(in crate::server) async fn list(call: Call) -> Result<ResultBody, RpcError> 
     let page = call.engine().list(&call.caller, query).await.map_err(|fault| resources::failed(&fault))?;
     let mut tasks = vec![];
     for job in page.jobs {
-        tasks.push(read(&call, job).await?.1.to_legacy_value()?);
+        tasks.push(read(&call, job).await?.task.to_legacy_value()?);
     }
     let mut result = json!({ "tasks": tasks });
     if let Some(next) = page.next {
@@ -116,7 +117,7 @@ pub(in crate::server) async fn list(call: Call) -> Result<ResultBody, RpcError> 
 /// Invalid params for an unknown task and for one that has ended.
 pub(in crate::server) async fn cancel(call: Call) -> Result<ResultBody, RpcError> {
     let job = named(&call).await?;
-    let (_, task) = read(&call, job.clone()).await?;
+    let task = read(&call, job.clone()).await?.task;
     if task.status.is_terminal() {
         return Err(ended());
     }
@@ -126,7 +127,7 @@ pub(in crate::server) async fn cancel(call: Call) -> Result<ResultBody, RpcError
         Err(fault) if fault.code == FaultCode::JobNotFound => return Err(unknown()),
         Err(fault) => return Err(resources::failed(&fault)),
     };
-    let (_, task) = read(&call, job).await?;
+    let task = read(&call, job).await?.task;
     match task.status.is_terminal() {
         true => ResultBody::new(&task.to_legacy()),
         // Its deadline has passed and it is being stopped for that.
@@ -166,21 +167,23 @@ pub(super) async fn ended_job(call: &Call, mut job: Job) -> Result<Job, RpcError
     let mut told = None;
     let mut in_vain = HashSet::new();
     while !job.is_finished() {
-        let (view, task) = read(call, job).await?;
+        let Read { view: JobView { job: asking, .. }, task, questions } = read(call, job).await?;
         if told.replace(task.status).is_some_and(|before| before != task.status) {
             tell(call, &task);
         }
-        let questions = asks::open(call, &view.job).await?;
+        if asking.is_finished() {
+            return Ok(asking);
+        }
         let question = questions.iter().find(|question| !in_vain.contains(&question.id));
         let changed = match question {
             Some(question) => {
-                if !asks::ask(call, &view.job, question).await? {
+                if !asks::ask(call, &asking, question).await? {
                     in_vain.insert(question.id);
                 }
-                call.engine().wait_change(&view.job, Duration::ZERO).await
+                call.engine().wait_change(&asking, Duration::ZERO).await
             }
             // Running out of time is no fault: the job is looked at again.
-            None => call.engine().wait_change(&view.job, LOOK_EVERY).await,
+            None => call.engine().wait_change(&asking, LOOK_EVERY).await,
         };
         job = changed.map_err(|fault| match fault.code {
             FaultCode::JobNotFound => unknown(),
@@ -196,13 +199,21 @@ fn tell(call: &Call, task: &Task) {
     }
 }
 
-async fn read(call: &Call, job: Job) -> Result<(JobView, Task), RpcError> {
+/// A job as a task.
+struct Read {
+    view: JobView,
+    task: Task,
+    /// What it asks this caller.
+    questions: Vec<Question>,
+}
+
+async fn read(call: &Call, job: Job) -> Result<Read, RpcError> {
     let failed = |fault| resources::failed(&fault);
+    let (job, questions) = asks::open(call, job).await?;
     let view = call.engine().full_view(job).await.map_err(failed)?;
     let cancelled = call.engine().was_cancelled(&view.job).await.map_err(failed)?;
-    let questions = asks::open(call, &view.job).await?;
     let status = view::legacy(&view.job, !questions.is_empty(), cancelled);
     let elsewhere = asks::elsewhere(&view.job).filter(|_| questions.is_empty());
     let task = Task::new(&view, status, elsewhere, &call.engine().settings().retention);
-    Ok((view, task))
+    Ok(Read { view, task, questions })
 }

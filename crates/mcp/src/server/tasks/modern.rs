@@ -70,9 +70,9 @@ pub(in crate::server) async fn detailed(call: &Call, id: &str) -> Result<Option<
 }
 
 async fn read(call: &Call, job: Job) -> Result<(Task, Detail), RpcError> {
+    let (job, questions) = asks::open(call, job).await?;
     call.tells(&job);
     let view = call.engine().full_view(job).await.map_err(|fault| resources::failed(&fault))?;
-    let questions = asks::open(call, &view.job).await?;
     let status = view::modern(&view.job, !questions.is_empty());
     let elsewhere = asks::elsewhere(&view.job).filter(|_| questions.is_empty());
     let task = Task::new(&view, status, elsewhere, &call.engine().settings().retention);
