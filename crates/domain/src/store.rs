@@ -82,7 +82,7 @@ impl NewJob {
     }
 }
 
-/// One job per intent: the same key of the same principal gives the same job.
+/// One job per intent: the same key of principals of one name gives the same job, whatever their class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey {
     /// The caller's key, 1 to 255 bytes.

@@ -47,6 +47,11 @@ pub(crate) fn class_name(class: PrincipalClass) -> &'static str {
     }
 }
 
+/// What stands for the class in a row of a key: principals of one name share their keys, whatever their class.
+pub(crate) const KEY_CLASS: &str = "";
+/// What may stand there: earlier programs kept keys apart by class.
+pub(crate) const KEY_CLASSES: &str = "('', 'person', 'agent', 'worker', 'node')";
+
 /// The class of that name.
 pub(crate) fn class_parse(name: &str) -> Option<PrincipalClass> {
     [PrincipalClass::Person, PrincipalClass::Agent, PrincipalClass::Worker, PrincipalClass::Node]

@@ -40,6 +40,7 @@ macro_rules! conformance {
             submits::the_same_key_gives_the_same_job,
             submits::the_same_key_for_something_else_is_a_conflict,
             submits::keys_of_different_principals_are_apart,
+            submits::principals_of_one_name_share_their_keys,
             submits::concurrent_submits_of_one_key_make_one_job,
             submits::a_taken_id_is_refused_and_changes_nothing,
             submits::a_submit_with_room_takes_whoever_is_first,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_domain::access::{Conversation, Principal};
+use longshore_domain::access::{Conversation, Principal, PrincipalClass};
 use longshore_domain::id::{AttemptNumber, EventSeq, JobId, JobNumber};
 use longshore_domain::job::{CommandSpec, EventKind, Job, JobSpec, JobState, RetryPolicy};
 use longshore_domain::store::{IdempotencyKey, JobFilter, NewJob, StoreError};
@@ -114,10 +114,26 @@ pub async fn the_same_key_for_something_else_is_a_conflict(place: &dyn Place) {
 
 pub async fn keys_of_different_principals_are_apart(place: &dyn Place) {
     let scene = Scene::new(place).await;
-    let worker = Principal { class: longshore_domain::PrincipalClass::Worker, name: "a".into() };
-    for principal in [Principal::agent("a"), Principal::agent("b"), worker] {
+    for principal in [Principal::agent("a"), Principal::agent("b"), Principal::owner()] {
         let new = NewJob { principal, key: key("once", 1), ..scene.job() };
         assert!(!scene.submit(new).await.expect("accepted").existing);
+    }
+}
+
+pub async fn principals_of_one_name_share_their_keys(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let of = |class| Principal { class, name: "a".into() };
+    let submit = async |class| {
+        let new = NewJob { principal: of(class), key: key("once", 1), ..scene.job() };
+        scene.submit(new).await.expect("accepted or found")
+    };
+    let first = submit(PrincipalClass::Person).await;
+    for class in [PrincipalClass::Agent, PrincipalClass::Worker] {
+        let again = submit(class).await;
+        assert_eq!((again.existing, again.job.id), (true, first.job.id));
+        let once = key("once", 1).expect("a key");
+        let found = scene.store.job_by_key(&of(class), &once).await.expect("read").expect("it is there");
+        assert_eq!(found.id, first.job.id);
     }
 }
 

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, JobId, JobNumber};
 use longshore_domain::job::{Event, Job, Lease};
 use longshore_domain::store::{Change, Claim, IdempotencyKey, StoreError, Submitted};
@@ -18,7 +17,7 @@ use super::rows::{self, JOB_COLUMNS, JOB_WIDTH};
 use super::session::{Session, Step};
 use super::submit::{Keyed, Supply, submit};
 use super::turn::{Turn, select_jobs, xid_sql};
-use crate::columns;
+use crate::columns::KEY_CLASSES;
 use crate::draft::{Draft, Taken};
 
 /// Something asked of the store that shares its transaction with others.
@@ -213,23 +212,26 @@ pub(crate) fn lock_jobs_sql() -> String {
     )
 }
 
-/// Jobs that keys name.
+/// Jobs that keys name, the newest last: of two of different classes it counts.
 fn keyed_sql() -> String {
     format!(
-        "SELECT {JOB_COLUMNS}, k.principal_class, k.principal_name, k.key, k.digest \
-         FROM unnest($1::text[], $2::text[], $3::text[]) AS n(class, name, key) \
-         JOIN key AS k ON k.principal_class = n.class AND k.principal_name = n.name AND k.key = n.key \
-         JOIN job AS j ON j.number = k.job JOIN standing AS s ON s.job = j.number"
+        "SELECT {JOB_COLUMNS}, k.principal_name, k.key, k.digest FROM unnest($1::text[], $2::text[]) AS n(name, key) \
+         JOIN key AS k ON k.principal_class IN {KEY_CLASSES} AND k.principal_name = n.name AND k.key = n.key \
+         JOIN job AS j ON j.number = k.job JOIN standing AS s ON s.job = j.number ORDER BY j.number"
     )
 }
 
 /// Whether the id of each draft is taken, and a number if neither its id nor its key is. Read before the jobs that keys
 /// name: a key that is seen here is seen then.
-const NUMBERS: &str = "SELECT place, taken, CASE WHEN NOT taken AND NOT keyed THEN nextval('job_number') END \
-     FROM (SELECT n.place, EXISTS (SELECT 1 FROM job AS j WHERE j.id = n.id) AS taken, EXISTS (SELECT 1 FROM key AS k \
-     WHERE k.principal_class = n.class AND k.principal_name = n.name AND k.key = n.key) AS keyed \
-     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n(id, class, name, key, place) \
-     OFFSET 0) AS n";
+fn numbers_sql() -> String {
+    format!(
+        "SELECT place, taken, CASE WHEN NOT taken AND NOT keyed THEN nextval('job_number') END \
+         FROM (SELECT n.place, EXISTS (SELECT 1 FROM job AS j WHERE j.id = n.id) AS taken, \
+         n.key IS NOT NULL AND EXISTS (SELECT 1 FROM key AS k WHERE k.principal_class IN {KEY_CLASSES} \
+         AND k.principal_name = n.name AND k.key = n.key) AS keyed \
+         FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS n(id, name, key, place) OFFSET 0) AS n"
+    )
+}
 
 /// Questions of these names, and all those that these jobs ever asked.
 const ASKED: &str = "SELECT q.id, j.id, q.attempt, q.key FROM question AS q JOIN job AS j ON j.number = q.job \
@@ -270,7 +272,8 @@ pub(crate) fn ready_sql() -> String {
 async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>> {
     let keys = KeyColumns::of(&needs.drafts);
     let labels: Vec<_> = needs.labels.iter().copied().collect();
-    let (lock_jobs, keyed, ready, xid) = (lock_jobs_sql(), keyed_sql(), ready_sql(), xid_sql());
+    let (lock_jobs, numbers, keyed) = (lock_jobs_sql(), numbers_sql(), keyed_sql());
+    let (ready, xid) = (ready_sql(), xid_sql());
     let mut steps = vec![Step::new("BEGIN", vec![])];
     let mut reads = vec![Read::Nothing];
     let mut read = |what, wanted: bool, step| {
@@ -280,9 +283,8 @@ async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>>
         }
     };
     read(Read::Jobs, !needs.jobs.is_empty(), Step::new(&lock_jobs, vec![&needs.jobs]));
-    let numbers = Step::new(NUMBERS, vec![&keys.id, &keys.class, &keys.name, &keys.key]);
-    read(Read::Numbers, !keys.id.is_empty(), numbers);
-    read(Read::Keyed, keys.any, Step::new(&keyed, vec![&keys.class, &keys.name, &keys.key]));
+    read(Read::Numbers, !keys.id.is_empty(), Step::new(&numbers, vec![&keys.id, &keys.name, &keys.key]));
+    read(Read::Keyed, keys.any, Step::new(&keyed, vec![&keys.name, &keys.key]));
     read(Read::Asked, !needs.askers.is_empty(), Step::new(ASKED, vec![&needs.questions, &needs.askers]));
     read(Read::Nothing, needs.slots > 0, Step::new(LOCK_CLAIMS, vec![]));
     read(Read::Draining, needs.slots > 0, Step::new(DRAINING, vec![]));
@@ -319,11 +321,9 @@ impl Read {
             Self::Keyed => {
                 for row in rows {
                     let job = rows::job(row)?;
-                    let class = rows::named(row, JOB_WIDTH, columns::class_parse)?;
-                    let principal = Principal { class, name: rows::get(row, JOB_WIDTH + 1)? };
-                    let digest = rows::get::<&[u8]>(row, JOB_WIDTH + 3)?;
+                    let digest = rows::get::<&[u8]>(row, JOB_WIDTH + 2)?;
                     let keyed = Keyed { job: job.number, digest: digest.to_vec() };
-                    supply.keys.insert((principal, rows::get(row, JOB_WIDTH + 2)?), keyed);
+                    supply.keys.insert((rows::get(row, JOB_WIDTH)?, rows::get(row, JOB_WIDTH + 1)?), keyed);
                     desk.place(job);
                 }
             }
@@ -389,7 +389,6 @@ fn ready(rows: &[Row], desk: &mut Desk<'_>) -> Attempted<()> {
 #[derive(Default)]
 struct KeyColumns<'b> {
     id: Vec<&'b str>,
-    class: Vec<&'static str>,
     name: Vec<&'b str>,
     key: Vec<Option<&'b str>>,
     any: bool,
@@ -400,7 +399,6 @@ impl<'b> KeyColumns<'b> {
         let mut columns = Self::default();
         for draft in drafts {
             columns.id.push(&draft.id);
-            columns.class.push(columns::class_name(draft.new.principal.class));
             columns.name.push(&draft.new.principal.name);
             columns.key.push(draft.new.key.as_ref().map(|key: &IdempotencyKey| key.key.as_str()));
             columns.any |= draft.new.key.is_some();

@@ -15,7 +15,7 @@ use super::migrations;
 use super::rows::{self, EVENT_COLUMNS};
 use super::session::{Connector, Session};
 use super::turn::select_jobs;
-use crate::columns;
+use crate::columns::{self, KEY_CLASSES};
 
 pub(crate) const POSITION: &str = "SELECT \
      (SELECT count(*) FROM (SELECT 1 FROM standing AS above WHERE above.phase = s.phase AND above.queue = s.queue \
@@ -48,8 +48,12 @@ pub(super) async fn keyed(
     principal: &Principal,
     key: &IdempotencyKey,
 ) -> Attempted<Option<(Job, bool)>> {
-    let sql = "SELECT job, digest FROM key WHERE principal_class = $1 AND principal_name = $2 AND key = $3";
-    let named = session.query(sql, &[&columns::class_name(principal.class), &principal.name, &key.key]).await?;
+    // Of two of different classes the newer one counts.
+    let sql = format!(
+        "SELECT job, digest FROM key WHERE principal_class IN {KEY_CLASSES} AND principal_name = $1 AND key = $2 \
+         ORDER BY job DESC LIMIT 1"
+    );
+    let named = session.query(&sql, &[&principal.name, &key.key]).await?;
     let Some(row) = named.first() else { return Ok(None) };
     let (number, same) = (rows::number(row, 0)?, row.try_get::<_, &[u8]>(1)? == key.digest);
     Ok(job_by_number(session, number).await?.map(|job| (job, same)))

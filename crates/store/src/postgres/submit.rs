@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use longshore_domain::access::Principal;
 use longshore_domain::id::{AttemptNumber, JobId, JobNumber};
 use longshore_domain::job::{Event, EventKind, Job, initial_state};
 use longshore_domain::store::{StoreError, Submitted};
@@ -20,8 +19,8 @@ pub(super) struct Supply {
     pub(super) taken: HashSet<JobId>,
     /// Numbers for those that are new.
     pub(super) numbers: HashMap<JobId, JobNumber>,
-    /// Jobs that keys name.
-    pub(super) keys: HashMap<(Principal, String), Keyed>,
+    /// Jobs that keys name, by the name of the principal and the key.
+    pub(super) keys: HashMap<(String, String), Keyed>,
 }
 
 /// The job that a key names.
@@ -62,7 +61,7 @@ pub(super) fn submit<'d>(
     accept(node, desk, draft, number, &awaited, now);
     if let Some(key) = &draft.new.key {
         let keyed = Keyed { job: number, digest: key.digest.to_vec() };
-        supply.keys.insert((draft.new.principal.clone(), key.key.clone()), keyed);
+        supply.keys.insert((draft.new.principal.name.clone(), key.key.clone()), keyed);
     }
     let Some(on) = awaited.failed else {
         return Ok(Ok(Submitted { job: desk.job(number)?.clone(), existing: false }));
@@ -73,7 +72,7 @@ pub(super) fn submit<'d>(
 
 fn find_key(desk: &Desk<'_>, supply: &Supply, draft: &Draft) -> Attempted<Option<Result<Submitted, StoreError>>> {
     let Some(key) = &draft.new.key else { return Ok(None) };
-    let Some(found) = supply.keys.get(&(draft.new.principal.clone(), key.key.clone())) else { return Ok(None) };
+    let Some(found) = supply.keys.get(&(draft.new.principal.name.clone(), key.key.clone())) else { return Ok(None) };
     let job = desk.job(found.job)?.clone();
     Ok(Some(match found.digest == key.digest {
         true => Ok(Submitted { job, existing: true }),

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::desk::read_by_number;
 use super::record::{UNTIL, expired_sql, live_sql};
 use super::rows::{self, EVENT_COLUMNS, JOB_COLUMNS};
-use crate::columns;
+use crate::columns::{self, KEY_CLASSES};
 
 pub(crate) const UNFINISHED_SQL: &str = "SELECT phase, count(*) FROM job WHERE phase IS NOT NULL AND phase <> 'live' GROUP BY phase \
      UNION ALL SELECT state, count(*) FROM job WHERE phase = 'live' GROUP BY state";
@@ -55,13 +55,27 @@ pub(super) fn keyed(
     principal: &Principal,
     key: &IdempotencyKey,
 ) -> rusqlite::Result<Option<(Job, bool)>> {
-    let sql = "SELECT job, digest FROM key WHERE principal_class = ?1 AND principal_name = ?2 AND key = ?3";
-    let of_key = params![columns::class_name(principal.class), principal.name, key.key];
-    let named = |row: &Row<'_>| Ok((rows::number(row, 0)?, row.get_ref(1)?.as_blob()? == key.digest));
-    let Some((number, same)) = connection.prepare_cached(sql)?.query_row(of_key, named).optional()? else {
-        return Ok(None);
-    };
+    let Some((number, same)) = key_names(connection, principal, key)? else { return Ok(None) };
     Ok(read_by_number(connection, number)?.map(|job| (job, same)))
+}
+
+/// The number of the job that a key names, and whether it was submitted with the same body.
+pub(super) fn key_names(
+    connection: &Connection,
+    principal: &Principal,
+    key: &IdempotencyKey,
+) -> rusqlite::Result<Option<(JobNumber, bool)>> {
+    let mut statement = connection.prepare_cached(&key_sql())?;
+    let named = |row: &Row<'_>| Ok((rows::number(row, 0)?, row.get_ref(1)?.as_blob()? == key.digest));
+    statement.query_row(params![principal.name, key.key], named).optional()
+}
+
+/// Of two of different classes the newer one counts.
+pub(crate) fn key_sql() -> String {
+    format!(
+        "SELECT job, digest FROM key WHERE principal_class IN {KEY_CLASSES} AND principal_name = ?1 AND key = ?2 \
+         ORDER BY job DESC LIMIT 1"
+    )
 }
 
 pub(super) fn spec(connection: &Connection, id: JobId) -> rusqlite::Result<Option<JobSpec>> {

@@ -5,11 +5,11 @@ use longshore_domain::job::{Event, Job, initial_state};
 use longshore_domain::store::{IdempotencyKey, StoreError, Submitted};
 use longshore_domain::time::Timestamp;
 use longshore_domain::{AttemptNumber, Principal};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use super::desk::{Desk, content};
 use super::errors::{Attempted, Trouble};
-use super::rows;
+use super::queries;
 use crate::columns;
 use crate::draft::Draft;
 
@@ -48,15 +48,7 @@ fn find_key(
     principal: &Principal,
     key: &IdempotencyKey,
 ) -> Attempted<Option<Result<Submitted, StoreError>>> {
-    let sql = "SELECT job, digest FROM key WHERE principal_class = ?1 AND principal_name = ?2 AND key = ?3";
-    let found = desk
-        .connection
-        .prepare_cached(sql)?
-        .query_row(params![columns::class_name(principal.class), principal.name, key.key], |row| {
-            Ok((rows::number(row, 0)?, row.get_ref(1)?.as_blob()? == key.digest))
-        })
-        .optional()?;
-    let Some((number, same)) = found else { return Ok(None) };
+    let Some((number, same)) = queries::key_names(desk.connection, principal, key)? else { return Ok(None) };
     let job = desk.take(number)?.ok_or(Trouble::Missing(number))?;
     desk.put_back(job.clone());
     Ok(Some(match same {
@@ -182,7 +174,7 @@ fn insert_dependencies(desk: &Desk<'_>, job: &Job, on: &[JobNumber]) -> Attempte
 fn insert_key(desk: &Desk<'_>, job: &Job, key: &IdempotencyKey) -> Attempted<()> {
     let sql = "INSERT INTO key (principal_class, principal_name, key, job, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
     desk.connection.prepare_cached(sql)?.execute(params![
-        columns::class_name(job.principal.class),
+        columns::KEY_CLASS,
         job.principal.name,
         key.key,
         job.number.0 as i64,

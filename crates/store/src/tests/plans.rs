@@ -37,6 +37,8 @@ async fn hot_queries_use_their_indexes() {
     check(lines::READY_SQL, "SEARCH job USING COVERING INDEX job_open (phase=? AND queue=?)");
     check(record::DUE_SQL, "SEARCH job USING COVERING INDEX job_due (due_at>? AND due_at<?)");
     check(queries::NEXT_DUE_SQL, "SEARCH job USING COVERING INDEX job_due");
+    let key = plan(&connection, &queries::key_sql());
+    assert!(key.contains("SEARCH key USING PRIMARY KEY (principal_class=? AND principal_name=? AND key=?)"), "{key}");
     check(schedules::DUE_SQL, "SEARCH schedule USING INDEX schedule_next (next_at>? AND next_at<?)");
     check(schedules::NEXT_SQL, "SEARCH schedule USING COVERING INDEX schedule_next");
     check(&record::live_sql(), "SEARCH job USING INDEX job_open (phase=?)");

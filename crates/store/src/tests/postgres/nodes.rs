@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use futures_util::future::try_join_all;
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::EventRecord;
-use longshore_domain::store::{Claim, NewJob, Store, StoreError};
+use longshore_domain::store::{Claim, IdempotencyKey, NewJob, Store, StoreError};
 
 use super::{Schema, client, terminate_all};
 use crate::conformance::Place;
@@ -172,4 +172,16 @@ async fn an_older_program_goes_on_beside_this_one_and_never_takes_what_it_may_no
     assert_eq!(scene.take_ids(9).await, [plain.id, id]);
     let room = Claim { labels: labelled.requires.clone(), ..scene.room(9) };
     assert_eq!(scene.store.claim(room, scene.now()).await.unwrap()[0].job.id, labelled.id);
+}
+
+/// Earlier programs kept keys of one name apart by class.
+#[tokio::test]
+async fn keys_of_earlier_programs_still_name_their_jobs() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let key = Some(IdempotencyKey { key: "once".into(), digest: [1; 32] });
+    let job = scene.accept(NewJob { key: key.clone(), ..scene.job() }).await;
+    client(&schema).await.batch_execute("UPDATE key SET principal_class = 'agent'").await.unwrap();
+    let again = scene.submit(NewJob { key, ..scene.job() }).await.unwrap();
+    assert_eq!((again.existing, again.job.id), (true, job.id));
 }
