@@ -60,7 +60,11 @@ impl Others {
     async fn catch_up(&mut self, inner: &Inner) -> Result<(), StoreError> {
         loop {
             let events = inner.store.events(self.after, None, EVENTS_MAX).await?;
-            let Some(last) = events.last() else { return Ok(()) };
+            let Some(last) = events.last() else {
+                // What is told by no event: a document, or that records were removed.
+                inner.hub.committed();
+                return Ok(());
+            };
             pass_on(inner, &events);
             self.after = last.seq;
             if events.len() < EVENTS_MAX {

@@ -1,13 +1,17 @@
 //! Removing finished jobs for good.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use longshore_domain::fault::{Fault, FaultCode};
-use longshore_domain::{AttemptNumber, Job};
+use longshore_domain::store::StoreError;
+use longshore_domain::{AttemptNumber, Job, JobId};
 
 use crate::Engine;
 use crate::engine::Caller;
 use crate::process::output::index_path;
+use crate::whole::whole;
 
 /// What a removal did.
 #[derive(Clone, Debug)]
@@ -28,7 +32,7 @@ impl Engine {
                 .why("only a finished job can be removed")
                 .next("cancel it first"));
         }
-        if self.inner.store.remove(vec![job.id]).await?.is_empty() {
+        if self.remove_records(std::slice::from_ref(&job), vec![job.id]).await?.is_empty() {
             let (why, next) = match job.pinned {
                 true => ("it is pinned", "unpin it first"),
                 false => ("jobs that wait for it have not been told of its end yet", "try again in a moment"),
@@ -39,6 +43,18 @@ impl Engine {
         self.delete_output(&job);
         self.inner.announce(job.id);
         Ok(Removed { job })
+    }
+
+    /// Removes the records of those of the jobs that are named and may go; returns which.
+    pub(super) async fn remove_records(&self, jobs: &[Job], named: Vec<JobId>) -> Result<Vec<JobId>, StoreError> {
+        let owners: HashMap<_, _> = jobs.iter().map(|job| (job.id, job.principal.name.clone())).collect();
+        let inner = Arc::clone(&self.inner);
+        let removing = async move {
+            let removed = inner.store.remove(named).await?;
+            inner.note_removal(removed.iter().filter_map(|job| owners.get(job).cloned()).collect()).await;
+            Ok(removed)
+        };
+        whole(&self.inner.tasks, removing).await
     }
 
     /// Keeps a job from retention, or no longer.

@@ -137,7 +137,7 @@ impl Engine {
                 continue;
             }
             let archived = self.archive(&jobs).await?;
-            let removed = self.inner.store.remove(archived).await?;
+            let removed = self.remove_records(&jobs, archived).await?;
             report.records += removed.len() as u64;
             self.delete_outputs(&jobs, removed);
         }

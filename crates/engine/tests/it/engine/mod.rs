@@ -10,6 +10,7 @@ mod ending;
 mod keeping;
 mod kit;
 mod labelling;
+mod listing;
 mod nodes;
 mod recovery;
 mod retaining;
