@@ -69,10 +69,16 @@ impl Client {
     }
 
     /// The next line; anything but protocol on standard output is a failure.
+    /// The next message, past what tells of the list of resources.
     fn hear(&mut self) -> Value {
-        let mut line = String::new();
-        self.stdout.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+        loop {
+            let mut line = String::new();
+            self.stdout.read_line(&mut line).unwrap();
+            let heard: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+            if heard["method"] != "notifications/resources/list_changed" {
+                return heard;
+            }
+        }
     }
 
     fn request(&mut self, method: &str, params: Value) -> Value {

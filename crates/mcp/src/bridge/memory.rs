@@ -28,8 +28,8 @@ pub(super) struct Memory {
     turns: u64,
     /// What the client wants to be told of: the newest level, and the resources that it watches.
     wishes: Vec<Wish>,
-    /// Answers to what was repeated; the client has had one of each. With the resource that may have changed meanwhile.
-    swallowed: Vec<(RequestId, Option<String>)>,
+    /// Answers to what was repeated; the client has had one of each. With what may have changed meanwhile.
+    swallowed: Vec<(RequestId, Option<Missed>)>,
     /// Listens that the client knows to be open.
     listens: Vec<RequestId>,
 }
@@ -97,6 +97,17 @@ struct Subscription<'a> {
 struct Granted<'a> {
     #[serde(borrow, default)]
     resource_subscriptions: Vec<Cow<'a, str>>,
+    #[serde(default)]
+    resources_list_changed: bool,
+}
+
+/// What may have changed while the daemon was away.
+#[derive(Clone, Debug)]
+enum Missed {
+    /// Which resources there are.
+    List,
+    /// The resource at that address.
+    Resource(String),
 }
 
 #[derive(Deserialize)]
@@ -245,8 +256,9 @@ impl Memory {
             self.listens.extend(Some(id).filter(|id| self.unanswered.iter().any(|other| other.id == *id)));
             return None;
         }
-        let resources = notifications.resource_subscriptions.into_iter().map(Cow::into_owned);
-        Some(Heard::changes(resources, Some(meta.id)))
+        let list = notifications.resources_list_changed.then_some(Missed::List);
+        let resources = notifications.resource_subscriptions.into_iter().map(|uri| Missed::Resource(uri.into_owned()));
+        Some(Heard::changes(list.into_iter().chain(resources), Some(meta.id)))
     }
 
     /// Whether the client waits for anything.
@@ -275,8 +287,8 @@ impl Memory {
         let is_answered = |id: &RequestId| self.unanswered.iter().all(|other| other.id != *id);
         let shaken = self.initialize.as_ref().filter(|(id, _)| is_answered(id));
         let wishes: Vec<&Wish> = self.wishes.iter().filter(|wish| is_answered(&wish.id)).collect();
-        let swallowed = shaken.map(|(id, _)| (id.clone(), None)).into_iter();
-        self.swallowed = swallowed.chain(wishes.iter().map(|wish| (wish.id.clone(), wish.resource()))).collect();
+        let swallowed = shaken.map(|(id, _)| (id.clone(), Some(Missed::List))).into_iter();
+        self.swallowed = swallowed.chain(wishes.iter().map(|wish| (wish.id.clone(), wish.missed()))).collect();
         for line in shaken.map(|(_, line)| line).into_iter().chain(&self.initialized) {
             add(line);
         }
@@ -287,10 +299,10 @@ impl Memory {
 }
 
 impl Wish {
-    fn resource(&self) -> Option<String> {
+    fn missed(&self) -> Option<Missed> {
         match &self.about {
             About::Level => None,
-            About::Resource(uri) => Some(uri.clone()),
+            About::Resource(uri) => Some(Missed::Resource(uri.clone())),
         }
     }
 }
@@ -301,16 +313,19 @@ impl Heard {
         Self { lines: vec![line], answers: false }
     }
 
-    /// That these resources may have changed, told on `subscription` if it is one.
-    fn changes(resources: impl IntoIterator<Item = String>, subscription: Option<&RawValue>) -> Self {
-        let told = |uri: String| {
-            let mut params = json!({ "uri": uri });
+    /// That these may have changed, told on `subscription` if it is one.
+    fn changes(missed: impl IntoIterator<Item = Missed>, subscription: Option<&RawValue>) -> Self {
+        let told = |missed: Missed| {
+            let (method, mut params) = match missed {
+                Missed::List => ("notifications/resources/list_changed", json!({})),
+                Missed::Resource(uri) => ("notifications/resources/updated", json!({ "uri": uri })),
+            };
             if let Some(id) = subscription {
                 params["_meta"] = json!({ SUBSCRIPTION: id });
             }
             let params = to_raw_value(&params).ok()?;
-            Some(notification("notifications/resources/updated", &params).into_bytes())
+            Some(notification(method, &params).into_bytes())
         };
-        Self { lines: resources.into_iter().filter_map(told).collect(), answers: false }
+        Self { lines: missed.into_iter().filter_map(told).collect(), answers: false }
     }
 }

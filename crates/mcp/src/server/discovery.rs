@@ -23,7 +23,7 @@ pub(super) fn server_info(version: &str) -> Value {
 fn offered(era: Era) -> Value {
     let mut offered = json!({
         "tools": {},
-        "resources": { "subscribe": true },
+        "resources": { "subscribe": true, "listChanged": true },
         "prompts": {},
         "completions": {},
         "logging": {},

@@ -189,7 +189,13 @@ impl Server {
         }
         let now = |result| Begun::Done(self.reply(&call.id, call.era, result));
         match method {
-            Method::Initialize => now(discovery::initialize(&call)),
+            Method::Initialize => match discovery::initialize(&call) {
+                // What a connection is told it hears from this answer on.
+                Ok(answer) if call.connection.origin().scope.is_some() => {
+                    self.pending(call, |call| telling::begin(call, answer))
+                }
+                answer => now(answer),
+            },
             Method::Ping => now(ResultBody::new(&serde_json::json!({}))),
             Method::Discover => now(discovery::discover()),
             Method::ToolsList => now(tools::list(call.era)),

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use longshore_domain::{FaultCode, JobId};
-use longshore_engine::ops::Follower;
+use longshore_domain::{Fault, FaultCode, JobId};
+use longshore_engine::ops::{Follower, ListFollower};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
@@ -31,6 +31,14 @@ const NAMES_MAX: usize = 10_000;
 pub(super) struct Filter {
     task_ids: Option<Vec<String>>,
     resource_subscriptions: Option<Vec<String>>,
+    resources_list_changed: Option<bool>,
+}
+
+impl Filter {
+    /// Whether the list of resources is among it.
+    fn names_list(&self) -> bool {
+        self.resources_list_changed == Some(true)
+    }
 }
 
 /// The part of a filter that is honoured.
@@ -41,6 +49,8 @@ struct Honoured<'a> {
     task_ids: Option<Vec<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_subscriptions: Option<Vec<&'a str>>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    resources_list_changed: bool,
 }
 
 /// What is told of one job.
@@ -107,10 +117,14 @@ pub(super) async fn listen(call: Call, filter: Filter) -> Result<ResultBody, Rpc
     let failed = |fault| resources::failed(&fault);
     // Followed before anything is read, so that no change falls between.
     let follower = call.engine().follow().await.map_err(failed)?;
+    let mut list = None;
+    if filter.names_list() {
+        list = Some(call.engine().follow_list(&call.caller.principal.name).await.map_err(failed)?);
+    }
     let mut told = BTreeMap::new();
     let honoured = honoured(&call, &filter, &mut told).await?;
     let mut listen = Listen { call: &call, told };
-    match listen.serve(&honoured, follower).await {
+    match listen.serve(&honoured, follower, list).await {
         Ok(()) => listen.say_goodbye().await,
         Err(End::Gone) => {}
         Err(End::Failed(error)) => return Err(error),
@@ -156,6 +170,7 @@ async fn honoured<'a>(
     Ok(Honoured {
         task_ids: filter.task_ids.as_ref().map(|_| task_ids),
         resource_subscriptions: filter.resource_subscriptions.as_ref().map(|_| uris),
+        resources_list_changed: filter.names_list(),
     })
 }
 
@@ -176,7 +191,12 @@ struct Listen<'a> {
 
 impl Listen<'_> {
     /// Tells of what is asked for, until the server ends.
-    async fn serve(&mut self, honoured: &Honoured<'_>, mut follower: Follower) -> Result<(), End> {
+    async fn serve(
+        &mut self,
+        honoured: &Honoured<'_>,
+        mut follower: Follower,
+        mut list: Option<ListFollower>,
+    ) -> Result<(), End> {
         let acknowledged = to_raw_value(&json!({ "notifications": honoured })).map_err(internal)?;
         self.send("notifications/subscriptions/acknowledged", &acknowledged).await?;
         let tasks: Vec<JobId> = self.told.iter().filter(|(_, told)| told.as_task).map(|(job, _)| *job).collect();
@@ -186,6 +206,11 @@ impl Listen<'_> {
         loop {
             let changed = tokio::select! {
                 changed = follower.changed(|job| self.told.contains_key(&job)) => changed,
+                changed = list_changed(&mut list) => {
+                    changed.map_err(|fault| resources::failed(&fault))?;
+                    self.send(resources::LIST_CHANGED, &RawValue::from_string("{}".into()).map_err(internal)?).await?;
+                    continue;
+                }
                 () = self.call.engine().draining() => return Ok(()),
             };
             for change in changed.map_err(|fault| resources::failed(&fault))? {
@@ -227,10 +252,11 @@ impl Listen<'_> {
         self.told.get_mut(&job).is_some_and(|told| std::mem::replace(&mut told.digest, digest) != digest)
     }
 
-    /// Sends a notification of this subscription; `params` is an object with at least one member.
+    /// Sends a notification of this subscription; `params` is an object without white space around its members.
     async fn send(&self, method: &str, params: &RawValue) -> Result<(), End> {
         let members = params.get().strip_prefix('{').unwrap_or("}");
-        let params = format!(r#"{{"_meta":{{"{SUBSCRIPTION}":{}}},{members}"#, self.call.id.as_json());
+        let comma = if members == "}" { "" } else { "," };
+        let params = format!(r#"{{"_meta":{{"{SUBSCRIPTION}":{}}}{comma}{members}"#, self.call.id.as_json());
         let params = RawValue::from_string(params).map_err(internal)?;
         self.call.sink.deliver(notification(method, &params)).await.map_err(|_| End::Gone)
     }
@@ -245,6 +271,14 @@ impl Listen<'_> {
             // The result that follows says the same.
             drop(self.call.sink.deliver(notification("notifications/cancelled", &params)).await);
         }
+    }
+}
+
+/// Returns once the list has changed; never if nobody wants to hear of it.
+async fn list_changed(list: &mut Option<ListFollower>) -> Result<(), Fault> {
+    match list {
+        Some(list) => list.changed().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@ pub mod http;
 mod inflight;
 mod instructions;
 mod listen;
+mod lists;
 mod news;
 mod output;
 mod outstanding;

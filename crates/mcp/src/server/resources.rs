@@ -29,6 +29,8 @@ const OUTPUT_SUFFIX: &str = "/output";
 const PAGE: usize = 50;
 /// Bytes of output in one resource, the last ones.
 const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Tells that the list is another one: a job came, or one was removed. How a job stands is no part of it.
+pub(super) const LIST_CHANGED: &str = "notifications/resources/list_changed";
 /// Jobs change at any moment.
 const CHANGING: CacheHint = CacheHint { ttl_ms: 0, public: false };
 

@@ -16,7 +16,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::hearings::Hearings;
 use super::wishes::{self, Wishes};
-use super::{Sink, status};
+use super::{Sink, lists, status};
 use crate::wire::{Level, notification};
 
 /// The logger that tells of jobs.
@@ -53,6 +53,8 @@ struct Session {
     follower: Option<AbortOnDropHandle<()>>,
     /// Learns what other nodes are told that it wants.
     heeder: Option<AbortOnDropHandle<()>>,
+    /// Tells it when the list of its jobs changes.
+    lister: Option<AbortOnDropHandle<()>>,
     hearings: Hearings,
 }
 
@@ -123,6 +125,20 @@ impl Sessions {
             let heeder = heed(self.clone(), Arc::clone(scope), caller.clone(), engine.clone());
             session.heeder = Some(AbortOnDropHandle::new(tokio::spawn(heeder)));
         });
+        Ok(())
+    }
+
+    /// Tells the session of that scope when the list of its jobs changes, as long as it is read where it is told anything
+    /// now; no change is missed once this returns.
+    ///
+    /// # Errors
+    /// The store's own.
+    pub(crate) async fn tell_lists(&self, scope: &Arc<str>, caller: &Caller, engine: &Engine) -> Result<(), Fault> {
+        let list = engine.follow_list(&caller.principal.name).await?;
+        if let Some(session) = self.lock().open.get_mut(scope) {
+            let telling = lists::tell(list, session.sink.clone());
+            session.lister = Some(AbortOnDropHandle::new(tokio::spawn(telling)));
+        }
         Ok(())
     }
 
@@ -249,6 +265,7 @@ impl Sessions {
             version: 0,
             follower: None,
             heeder: None,
+            lister: None,
             hearings: Hearings::default(),
         });
         let changed = change(session);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use longshore_domain::Scope;
 use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
@@ -32,6 +33,18 @@ fn params<'a, T: Deserialize<'a>>(call: &'a Call) -> Result<T, RpcError> {
 fn scope(call: &Call) -> Result<&Arc<str>, RpcError> {
     let message = "this needs a session: send initialize first, and name the session in Mcp-Session-Id";
     call.connection.origin().scope.as_ref().ok_or_else(|| RpcError::new(ErrorCode::InvalidRequest, message))
+}
+
+/// Answers `initialize` on a connection once the list of its jobs is followed. Where it cannot be, the answer goes first.
+///
+/// # Errors
+/// None.
+pub(super) async fn begin(call: Call, answer: ResultBody) -> Result<ResultBody, RpcError> {
+    if let (Some(scope), Ok(())) = (&call.connection.origin().scope, call.allowed(Scope::JobsRead)) {
+        let begun = call.server.sessions().tell_lists(scope, &call.caller, call.engine()).await;
+        begun.unwrap_or_else(|fault| tracing::warn!(fault.code = %fault.code, "a client is not told of new jobs"));
+    }
+    Ok(answer)
 }
 
 /// Changes what a session wants to be told.

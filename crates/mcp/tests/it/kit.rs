@@ -21,6 +21,9 @@ use tokio::task::JoinHandle;
 /// Longer than anything here takes unless it hangs.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
+/// What a legacy client is told when it has other jobs than before.
+pub(crate) const LIST_CHANGED: &str = "notifications/resources/list_changed";
+
 pub(crate) struct Kit {
     pub(crate) server: Server,
     pub(crate) engine: Engine,
@@ -227,8 +230,19 @@ impl Client {
         self.writing.shutdown().await.unwrap();
     }
 
-    /// The next message; null at the end.
+    /// The next message, past what tells of the list of resources; null at the end.
     pub(crate) async fn hear(&mut self) -> Value {
+        loop {
+            let heard = self.hear_any().await;
+            let of_list = heard["method"] == LIST_CHANGED && heard["params"].is_null();
+            if !of_list {
+                return heard;
+            }
+        }
+    }
+
+    /// The next message of any kind; null at the end.
+    pub(crate) async fn hear_any(&mut self) -> Value {
         let mut line = String::new();
         tokio::time::timeout(LIMIT, self.reading.read_line(&mut line)).await.unwrap().unwrap();
         if line.is_empty() { Value::Null } else { serde_json::from_str(&line).unwrap() }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::beside;
-use crate::kit::{Kit, LIMIT, job_of, modern_meta};
+use crate::kit::{Kit, LIMIT, LIST_CHANGED, job_of, modern_meta};
 
 /// A client with a session.
 struct Visitor<'a> {
@@ -155,6 +155,8 @@ async fn a_session_is_asked_and_told_on_its_streams() {
     gate.open().await;
     let (_, told) = own.message().await;
     assert_eq!((&told["method"], &told["params"]["uri"]), (&json!("notifications/resources/updated"), &json!(uri)));
+    visitor.call("run", json!({ "command": ["true"], "cwd": kit.path() })).await;
+    while own.message().await.1["method"] != LIST_CHANGED {}
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use axum::body::Body;
 use http_body_util::BodyExt;
 use insta::assert_json_snapshot;
 use longshore_domain::Principal;
+use longshore_engine::ops::Caller;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -118,6 +119,29 @@ async fn tasks_are_told_at_the_beginning_and_at_each_change() {
             end.push(listener.hear().await);
         }
         assert_json_snapshot!("listen_end", end.last());
+    }
+}
+
+#[tokio::test]
+async fn the_list_of_resources_is_told_of_when_it_changes() {
+    for transport in TRANSPORTS {
+        let kit = Kit::new().await;
+        let mut peer = Peer::new(&kit, transport, "owner").await;
+        let mut other = Peer::new(&kit, transport, "other").await;
+        let wanted = json!({ "notifications": { "resourcesListChanged": true, "promptsListChanged": true } });
+        let mut listener = Listener::begin(&kit, transport, wanted, modern_meta()).await;
+        let acknowledged = listener.hear().await;
+        other.declaring("tools/call", run(&kit, "true", &json!({}))).await;
+        let ended = peer.plain("tools/call", run(&kit, "true", &json!({}))).await;
+        let came = listener.hear().await;
+        let job = ended["structuredContent"]["job"].as_str().unwrap_or_else(|| panic!("{ended}"));
+        kit.engine.remove(&Caller::owner(), job).await.unwrap();
+        let went = listener.hear().await;
+        assert_eq!(came, went);
+        assert_json_snapshot!("listen_list", json!([acknowledged, came]));
+        // Its end and the job of somebody else are no news: the next message is the end.
+        kit.engine.drain();
+        assert_ne!(listener.hear().await["method"], came["method"]);
     }
 }
 

@@ -1,5 +1,7 @@
 //! What legacy clients are told beside answers, and the log messages of modern requests.
 
+use longshore_domain::Principal;
+use longshore_engine::ops::Caller;
 use serde_json::{Value, json};
 
 use crate::kit::{Client, Kit, job_of, modern_meta};
@@ -40,6 +42,27 @@ async fn changes_of_a_watched_job_are_told_until_it_is_not_watched() {
     }
     let modern = answer(&mut client, "resources/subscribe", json!({ "uri": uri, "_meta": modern_meta() })).await;
     assert_eq!(modern["error"]["code"], -32601);
+}
+
+#[tokio::test]
+async fn jobs_that_come_and_go_change_the_list_of_resources_of_their_owner() {
+    let kit = Kit::new().await;
+    let mut other = Client::connect(&kit.server, Principal::agent("other"));
+    other.say(&json!({ "longshore": kit.hello("b2") })).await;
+    let shaken = other.shake_hands("2025-11-25").await;
+    assert_eq!(shaken["result"]["capabilities"]["resources"]["listChanged"], true);
+    let mut client = kit.legacy().await;
+    let changed = json!({ "jsonrpc": "2.0", "method": "notifications/resources/list_changed" });
+    let job = job_of(&client.tool("run", json!({ "command": ["true"] })).await);
+    kit.engine.remove(&Caller::owner(), &job).await.unwrap();
+    assert_eq!(client.hear_any().await, changed);
+    // Nothing was told to somebody else, whom only the next change concerns.
+    let ping = other.ask("ping", json!({})).await;
+    assert_eq!(other.hear_any().await["id"], ping);
+    let foreign = other.ask("tools/call", json!({ "name": "run", "arguments": { "command": ["true"] } })).await;
+    let mut heard = [other.hear_any().await, other.hear_any().await];
+    heard.sort_by_key(|heard| heard["id"].is_null());
+    assert_eq!((&heard[0]["id"], &heard[1]), (&json!(foreign), &changed));
 }
 
 #[tokio::test]

@@ -26,6 +26,8 @@ pub(crate) struct Pipe {
 #[derive(Default)]
 struct Routes {
     open: Vec<(Value, mpsc::Sender<Message>)>,
+    /// There was a handshake: a session is told that lists changed, whatever it asks.
+    in_session: bool,
     ended: bool,
 }
 
@@ -60,6 +62,7 @@ impl Pipe {
         let (messages, incoming) = mpsc::channel(MESSAGES_MAX);
         if let Some(id) = id {
             let mut routes = locked(&self.routes);
+            routes.in_session |= line.contains(r#""method":"initialize""#);
             if !routes.ended {
                 routes.open.push((id.clone(), messages));
             }
@@ -106,6 +109,9 @@ async fn route(routes: &Mutex<Routes>, message: Message, journal: &Journal) {
     }
     let sender = {
         let mut routes = locked(routes);
+        if routes.in_session && home.is_none() && message.method().ends_with("/list_changed") {
+            return;
+        }
         let at = match home.or(cancelled) {
             Some(id) => routes.open.iter().position(|(open, _)| open == id),
             None => routes.open.len().checked_sub(1),

@@ -10,7 +10,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::unfold;
-use longshore_domain::{Fault, JobId};
+use longshore_domain::{Fault, JobId, Scope};
 use longshore_engine::Engine;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -47,6 +47,16 @@ impl Visit {
             None => Err(Box::new(super::only("POST"))),
         }
     }
+
+    /// Sends what the session wants to know, and may, to `sink`.
+    async fn hear(&self, sink: Sink) -> Result<(), Fault> {
+        let (server, caller) = (&self.exchange.server, self.connection.caller());
+        server.sessions().listen(&self.scope, &caller, server.engine(), sink).await?;
+        if self.connection.origin().scopes.has(Scope::JobsRead) {
+            server.sessions().tell_lists(&self.scope, &caller, server.engine()).await?;
+        }
+        Ok(())
+    }
 }
 
 /// `GET`: the session's own stream, or one that was lost.
@@ -75,9 +85,7 @@ pub(super) async fn listen(exchange: Exchange) -> Response {
         }
         (None, _) => {
             let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
-            let caller = visit.connection.caller();
-            let listened = server.sessions().listen(&visit.scope, &caller, server.engine(), Sink::new(sender)).await;
-            if let Err(fault) = listened {
+            if let Err(fault) = visit.hear(Sink::new(sender)).await {
                 return unavailable(&fault);
             }
             let reader = server.streams().begin(&visit.scope, notifications, Source::Standing(until(server.engine())));
