@@ -6,6 +6,7 @@ mod asking;
 mod asks;
 mod beside;
 mod bridged;
+mod briefs;
 mod conversations;
 mod handshake;
 mod http;

@@ -10,7 +10,7 @@ const LIST_MAX: usize = 2_000;
 /// Most tokens of an answer that says how a job stands, in either of its forms: clients show one of them.
 const STATUS_MAX: usize = 150;
 
-fn count(text: &str) -> usize {
+pub(crate) fn count(text: &str) -> usize {
     o200k_base_singleton().encode_ordinary(text).len()
 }
 

@@ -2,16 +2,18 @@
 
 use longshore_domain::JobId;
 
-/// Most tokens of a brief, as [`tokens`] counts them.
+use super::tokens::tokens;
+
+/// Most tokens of a brief, as [`tokens`](super::tokens()) counts them.
 pub const TOKENS_MAX: usize = 200;
 /// Most lines of one section.
 pub(super) const LINES_MAX: usize = 6;
 /// Tokens kept for what says how many more there are.
-const TOKENS_MORE: usize = 10;
-/// What an id costs: its letters are random, and few of them make a token.
-const TOKENS_ID: usize = 20;
+const TOKENS_MORE: usize = 16;
 const HEAD: &str = "Since you last heard, of the jobs of this conversation:";
 const NAMES: [&str; 3] = ["ended", "running", "waiting"];
+/// The sections in the order of who gets room first: what waits may wait for a person.
+const DEALT: [usize; 3] = [0, 2, 1];
 
 /// What a chat should know. All of it fits [`TOKENS_MAX`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,32 +51,24 @@ pub(super) struct Told {
     pub(super) count: u64,
 }
 
-/// How many tokens a text costs, rather too many than too few: 3.5 bytes each, and half an id's letters.
-pub fn tokens(text: &str) -> usize {
-    let ids = text.matches(JobId::PREFIX).count();
-    let bytes = text.len().saturating_sub(ids * JobId::LEN);
-    (bytes * 2).div_ceil(7) + ids * TOKENS_ID
-}
-
 /// One line of each section in turn, as long as there is room.
 pub(super) fn fit(told: [Told; 3]) -> Brief {
-    let mut left = TOKENS_MAX - tokens(HEAD) - NAMES.len() * TOKENS_MORE;
+    let may_leave_some = told.iter().filter(|told| told.count > 1).count();
+    let mut left = TOKENS_MAX - tokens(HEAD) - may_leave_some * TOKENS_MORE;
     let counts = told.each_ref().map(|told| told.count);
     let mut waiting = told.map(|told| told.lines.into_iter());
     let mut sections = [(); 3].map(|()| BriefSection::default());
-    for _ in 0..LINES_MAX {
-        for ((lines, section), name) in waiting.iter_mut().zip(&mut sections).zip(NAMES) {
-            let Some(line) = lines.next() else { continue };
-            match left.checked_sub(tokens(&written(name, &line)) + 1) {
-                Some(rest) => left = rest,
-                // What comes after it is older, and must not be told in its place.
-                None => {
-                    lines.by_ref().for_each(drop);
-                    continue;
-                }
+    for at in std::iter::repeat_n(DEALT, LINES_MAX).flatten() {
+        let Some(line) = waiting[at].next() else { continue };
+        match left.checked_sub(tokens(&written(NAMES[at], &line)) + 1) {
+            Some(rest) => left = rest,
+            // What comes after it is older, and must not be told in its place.
+            None => {
+                waiting[at].by_ref().for_each(drop);
+                continue;
             }
-            section.lines.push(line);
         }
+        sections[at].lines.push(line);
     }
     for (section, count) in sections.iter_mut().zip(counts) {
         section.more = count.saturating_sub(section.lines.len() as u64);
@@ -162,13 +156,5 @@ mod tests {
         let brief = fit(Default::default());
         assert!(brief.is_empty());
         assert_eq!(brief.text(), "");
-    }
-
-    #[test]
-    fn ids_cost_more_than_words() {
-        let id = JobId::new(Timestamp::from_millis(0), 1).to_string();
-        assert_eq!((tokens(""), tokens("a"), tokens("1234567")), (0, 1, 2));
-        assert_eq!(tokens(&id), TOKENS_ID);
-        assert_eq!(tokens(&format!("{id} 123456")), TOKENS_ID + 2);
     }
 }

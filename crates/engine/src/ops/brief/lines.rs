@@ -7,11 +7,14 @@ use longshore_domain::job::{FailReason, JobState, Outcome, Question, QuestionKin
 use longshore_domain::time::format_length;
 
 use super::fit::BriefLine;
+use super::tokens::tokens;
 use crate::ops::JobView;
 
 /// Longest title and longest prompt, in characters.
 const TITLE_CHARS_MAX: usize = 40;
 const PROMPT_CHARS_MAX: usize = 60;
+/// What either costs at most, so that there is room for several.
+const WORDS_TOKENS_MAX: usize = 24;
 
 /// Whether the job has its turn, as opposed to waiting for something.
 pub(super) fn runs(job: &Job) -> bool {
@@ -100,15 +103,17 @@ fn asking(job: &Job, questions: &[Question]) -> BriefLine {
     BriefLine { job: job.id, text: format!("asks a person \"{prompt}\" ({how}{more})") }
 }
 
-/// Text of others on one line, cut to so many characters.
+/// Text of others on one line, cut to so many characters and to what it may cost.
 fn cut(text: &str, chars_max: usize) -> String {
     let mut words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default().to_owned();
     let text = words.fold(first, |text, word| format!("{text} {word}"));
-    match text.chars().count() > chars_max {
-        true => text.chars().take(chars_max - 1).chain(['…']).collect(),
-        false => text,
+    let fits = |text: &str| text.chars().count() <= chars_max && tokens(text) <= WORDS_TOKENS_MAX;
+    let mut cut = text.clone();
+    while !fits(&cut) {
+        cut = text.chars().take(cut.chars().count().min(chars_max + 1) - 2).chain(['…']).collect();
     }
+    cut
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod fit;
 mod lines;
+mod tokens;
 
 use longshore_domain::fault::Fault;
 use longshore_domain::job::StateName;
@@ -11,8 +12,9 @@ use longshore_domain::{Conversation, Job, JobId};
 use crate::Engine;
 use crate::engine::Caller;
 
-pub use fit::{Brief, BriefLine, BriefSection, TOKENS_MAX, tokens};
+pub use fit::{Brief, BriefLine, BriefSection, TOKENS_MAX};
 use fit::{LINES_MAX, Told};
+pub use tokens::tokens;
 
 /// Unfinished jobs of a chat that are counted.
 const UNFINISHED_MAX: usize = 1000;
