@@ -212,8 +212,8 @@ impl Server {
             Method::PromptsGet => self.pending(call, prompts::get),
             Method::Complete => self.pending(call, completion::complete),
             Method::SetLevel => self.pending(call, telling::set_level),
-            Method::Listen => match listen::filter(&call) {
-                Ok(filter) => opened(self.pending(call, |call| listen::listen(call, filter))),
+            Method::Listen => match listen::filter(&call).and_then(|filter| Ok((filter, listen::place(&call)?))) {
+                Ok((filter, place)) => opened(self.pending(call, |call| listen::listen(call, filter, place))),
                 Err(error) => now(Err(error)),
             },
             Method::TasksGet if call.era == Era::Modern => self.pending(call, tasks::modern::get),

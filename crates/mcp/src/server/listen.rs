@@ -13,13 +13,17 @@ use longshore_engine::ops::{Follower, ListFollower};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::call::Call;
+use super::rooms::Room;
 use super::{resources, tasks};
 use crate::wire::{ErrorCode, ResultBody, RpcError, notification};
 
 /// Listens of one connection that may be open at once.
 pub(super) const PER_CONNECTION_MAX: usize = 16;
+/// The same of one caller over HTTP, where each is a connection of its own.
+pub(super) const PER_CALLER_MAX: usize = 256;
 /// The same of the whole server.
 pub(super) const PER_SERVER_MAX: usize = 4096;
 /// Tasks, and resources, that one listen may name.
@@ -106,14 +110,35 @@ pub(super) fn filter(call: &Call) -> Result<Filter, RpcError> {
     Ok(notifications)
 }
 
+/// The places that one listen takes, given back when this is dropped.
+pub(super) struct Place {
+    _of_connection: OwnedSemaphorePermit,
+    _of_server: OwnedSemaphorePermit,
+    _of_caller: Option<Room>,
+}
+
+/// A place for one more listen.
+///
+/// # Errors
+/// Rate limited if there is none.
+pub(super) fn place(call: &Call) -> Result<Place, RpcError> {
+    let over_http = call.connection.origin().scope.is_none();
+    let of_caller = over_http.then(|| call.server.listeners().enter(&call.caller.principal));
+    let of_connection = call.connection.listens().try_acquire_owned();
+    let of_server = call.server.listens().try_acquire_owned();
+    match (of_connection, of_server, of_caller) {
+        (Err(_), ..) | (_, Err(_), _) | (.., Some(None)) => Err(too_many()),
+        (Ok(of_connection), Ok(of_server), of_caller) => {
+            Ok(Place { _of_connection: of_connection, _of_server: of_server, _of_caller: of_caller.flatten() })
+        }
+    }
+}
+
 /// Answers `subscriptions/listen`, once the server ends it.
 ///
 /// # Errors
-/// Internal if there are too many listens, or the history cannot be read.
-pub(super) async fn listen(call: Call, filter: Filter) -> Result<ResultBody, RpcError> {
-    let own = call.connection.listens().try_acquire_owned();
-    let all = call.server.listens().try_acquire_owned();
-    let (Ok(_own), Ok(_all)) = (own, all) else { return Err(too_many()) };
+/// Internal if the history cannot be read.
+pub(super) async fn listen(call: Call, filter: Filter, _place: Place) -> Result<ResultBody, RpcError> {
     let failed = |fault| resources::failed(&fault);
     // Followed before anything is read, so that no change falls between.
     let follower = call.engine().follow().await.map_err(failed)?;
@@ -136,10 +161,10 @@ const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 fn too_many() -> RpcError {
     let message = format!(
-        "too many listens are open (at most {PER_CONNECTION_MAX} of a connection, {PER_SERVER_MAX} of the server): end \
-         one, or name more things in one listen"
+        "too many listens are open (at most {PER_CONNECTION_MAX} of a connection, {PER_CALLER_MAX} of a caller over \
+         HTTP, {PER_SERVER_MAX} of the server): end one, or name more things in one listen"
     );
-    RpcError::new(ErrorCode::Internal, message)
+    RpcError::too_many(message)
 }
 
 /// The things that there are for this caller; the rest is left out without a word, for it may be somebody else's.

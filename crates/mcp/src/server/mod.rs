@@ -24,6 +24,7 @@ mod progress;
 mod prompts;
 pub(crate) mod request_state;
 mod resources;
+mod rooms;
 mod rounds;
 mod said;
 mod sessions;
@@ -50,6 +51,7 @@ use chats::Chats;
 use http::replay::Streams;
 use inflight::Inflight;
 use outstanding::Outstanding;
+use rooms::Rooms;
 use sessions::Sessions;
 
 /// Speaks MCP for an engine. Cheap to clone; all clones are the same server.
@@ -67,6 +69,10 @@ struct Inner {
     chats: Chats,
     /// Room for listens.
     listens: Arc<Semaphore>,
+    /// Room for listens over HTTP.
+    listeners: Rooms,
+    /// Room for streams of sessions over HTTP that bring no answer.
+    standing: Rooms,
     outstanding: Outstanding,
     sessions: Sessions,
     streams: Streams,
@@ -84,6 +90,8 @@ impl Server {
                 inflight: Inflight::default(),
                 chats: Chats::default(),
                 listens: Arc::new(Semaphore::new(listen::PER_SERVER_MAX)),
+                listeners: Rooms::new(listen::PER_CALLER_MAX),
+                standing: Rooms::new(http::STANDING_PER_CALLER_MAX),
                 outstanding: Outstanding::default(),
                 sessions: Sessions::default(),
                 streams: Streams::default(),
@@ -109,6 +117,14 @@ impl Server {
 
     fn listens(&self) -> Arc<Semaphore> {
         Arc::clone(&self.inner.listens)
+    }
+
+    fn listeners(&self) -> &Rooms {
+        &self.inner.listeners
+    }
+
+    fn standing(&self) -> &Rooms {
+        &self.inner.standing
     }
 
     fn outstanding(&self) -> &Outstanding {

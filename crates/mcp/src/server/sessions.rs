@@ -2,6 +2,7 @@
 //! conversation, and what their tasks ask. Of a session over HTTP that is kept in the store; whoever speaks over stdio
 //! says it anew with each connection.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::wire::{Level, notification};
 
 /// The logger that tells of jobs.
 pub(super) const JOBS_LOGGER: &str = "longshore.jobs";
-/// Sessions that are told anything; the oldest gives way to one more.
+/// Sessions that are told anything; for one more the oldest gives way of the caller that has most.
 const SESSIONS_MAX: usize = 1024;
 /// What was read of a session is gone by for this long: one that was ended on another node is served no longer here.
 const FRESH: Duration = Duration::from_secs(2);
@@ -300,9 +301,14 @@ impl Table {
         if self.open.len() < SESSIONS_MAX || self.open.contains_key(scope) {
             return;
         }
-        let oldest = self.open.iter().min_by_key(|(_, session)| session.number).map(|(scope, _)| Arc::clone(scope));
-        if let Some(oldest) = oldest {
-            tracing::warn!("the oldest session gives way: its client is told nothing more");
+        let mut of_caller = HashMap::<&str, usize>::new();
+        self.open.values().for_each(|session| *of_caller.entry(&session.caller.principal.name).or_default() += 1);
+        let oldest = self.open.iter().min_by_key(|(_, session)| {
+            let has = of_caller.get(&*session.caller.principal.name).copied().unwrap_or_default();
+            (Reverse(has), session.number)
+        });
+        if let Some(oldest) = oldest.map(|(scope, _)| Arc::clone(scope)) {
+            tracing::warn!("a session gives way: its client is told nothing more");
             self.open.remove(&oldest);
         }
     }

@@ -120,6 +120,12 @@ impl RpcError {
         }))
     }
 
+    /// The answer to a caller who has so many open of something that one more would take it from others.
+    pub(crate) fn too_many(message: impl Into<String>) -> Self {
+        Self::envelope(ErrorCode::RateLimited, message)
+            .with_data(json!({ "code": FaultCode::RateLimited, "retryable": true }))
+    }
+
     /// The answer to a version that is not spoken here.
     pub(crate) fn unsupported_version(requested: &str) -> Self {
         let requested: String = requested.chars().take(80).collect();

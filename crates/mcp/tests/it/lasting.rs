@@ -240,3 +240,21 @@ async fn batches_are_for_the_version_that_has_them() {
     client.say(&json!([message(1, "ping", json!({})), message(2, "ping", json!({}))])).await;
     assert_eq!((client.hear().await["id"].clone(), client.hear().await["id"].clone()), (json!(1), json!(2)));
 }
+
+#[tokio::test]
+async fn the_streams_of_one_callers_sessions_leave_room_for_others() {
+    let kit = Kit::new().await;
+    let visitor = Visitor::new(&kit, "2025-11-25").await;
+    let mut open = vec![];
+    for _ in 0..128 {
+        let session = Visitor::new(&kit, "2025-11-25").await;
+        open.push(session.send("GET", &[], String::new()).await);
+    }
+    assert!(open.iter().all(|response| response.status() == 200));
+    let refused = visitor.send("GET", &[], String::new()).await;
+    assert_eq!(refused.status(), 429);
+    let refused = refused.into_body().collect().await.unwrap().to_bytes();
+    let refused: Value = serde_json::from_slice(&refused).unwrap();
+    assert_eq!(refused["error"]["data"], json!({ "code": "rate_limited", "retryable": true }));
+    assert_eq!(visitor.post(&message(1, "ping", json!({}))).await.status(), 200);
+}

@@ -197,3 +197,23 @@ async fn the_listens_of_a_connection_have_a_bound() {
     let refused = client.request("subscriptions/listen", json!({ "notifications": {}, "_meta": modern_meta() })).await;
     assert_json_snapshot!("too_many_listens", refused["error"]);
 }
+
+#[tokio::test]
+async fn one_caller_over_http_leaves_room_for_others() {
+    let kit = Kit::new().await;
+    let params = json!({ "notifications": {}, "_meta": modern_meta() });
+    let begin = |name: &str| router(&kit, name).oneshot(post("subscriptions/listen", 7, &params));
+    let mut open = vec![];
+    for _ in 0..256 {
+        open.push(begin("owner").await.unwrap());
+    }
+    assert!(open.iter().all(|response| response.status() == 200));
+    let refused = begin("owner").await.unwrap();
+    assert_eq!(refused.status(), 429);
+    let refused = refused.into_body().collect().await.unwrap().to_bytes();
+    let refused: Value = serde_json::from_slice(&refused).unwrap();
+    assert_eq!((&refused["id"], &refused["error"]["data"]["code"]), (&json!(7), &json!("rate_limited")));
+    assert_eq!(begin("other").await.unwrap().status(), 200);
+    open.pop();
+    assert_eq!(begin("owner").await.unwrap().status(), 200);
+}

@@ -17,11 +17,12 @@ use tokio::sync::mpsc;
 
 use super::headers::{self, Accepted};
 use super::replay::{Called, Kind, Opening, Place, Reader, Source};
-use super::{Exchange, NOTIFICATIONS_MAX, STREAM_AFTER, json, refused, stream};
+use super::{Exchange, NOTIFICATIONS_MAX, STANDING_PER_CALLER_MAX, STREAM_AFTER, json, refused, stream};
 use crate::server::connection::Connection;
+use crate::server::rooms::Room;
 use crate::server::wishes::Wishes;
 use crate::server::{Begun, Server, Sink, resources};
-use crate::wire::{ErrorCode, LegacyVersion, MODERN, Message, Reply, RequestId, batch};
+use crate::wire::{ErrorCode, LegacyVersion, MODERN, Message, Reply, RequestId, RpcError, batch};
 
 /// A client that lost a stream comes back after this long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -84,11 +85,13 @@ pub(super) async fn listen(exchange: Exchange) -> Response {
             refused(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, error)
         }
         (None, _) => {
+            let Some(room) = server.standing().enter(&visit.connection.origin().principal) else { return too_many() };
             let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
             if let Err(fault) = visit.hear(Sink::new(sender)).await {
                 return unavailable(&fault);
             }
-            let reader = server.streams().begin(&visit.scope, notifications, Source::Standing(until(server.engine())));
+            let reader =
+                server.streams().begin(&visit.scope, notifications, Source::Standing(until(server.engine(), room)));
             streamed(reader, primes(&visit.connection))
         }
     }
@@ -109,10 +112,21 @@ fn taken_up(visit: &Visit, id: RequestId, job: JobId) -> Response {
     streamed(reader, primes(&visit.connection))
 }
 
-/// A stream without an answer ends with the daemon.
-fn until(engine: &Engine) -> BoxFuture<'static, ()> {
+/// A stream without an answer ends with the daemon, and has its place until then, or until nobody reads it.
+fn until(engine: &Engine, room: Room) -> BoxFuture<'static, ()> {
     let engine = engine.clone();
-    Box::pin(async move { engine.draining().await })
+    Box::pin(async move {
+        engine.draining().await;
+        drop(room);
+    })
+}
+
+fn too_many() -> Response {
+    let message = format!(
+        "too many streams of this caller's sessions are open (at most {STANDING_PER_CALLER_MAX}): end one, or the \
+         session that it belongs to"
+    );
+    json(StatusCode::TOO_MANY_REQUESTS, Reply::failed(None, RpcError::too_many(message)))
 }
 
 /// `DELETE`: the end of a session. The store remembers it; the token itself cannot be taken back.

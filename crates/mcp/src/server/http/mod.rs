@@ -44,6 +44,8 @@ const STREAM_AFTER: Duration = Duration::from_secs(1);
 const TURNED_AWAY_BYTES_MAX: usize = 64 * 1024;
 /// Notifications on their way to one stream.
 const NOTIFICATIONS_MAX: usize = 16;
+/// Streams that sessions of one caller are told things on beside answers.
+pub(super) const STANDING_PER_CALLER_MAX: usize = 128;
 
 /// In the extensions of a request: its caller asks too often and may ask again after this. And of the answer, so that
 /// `Retry-After` can say it too.
@@ -361,6 +363,7 @@ impl Checked<'_> {
         }
         let status = match &reply.error {
             Some(error) if error.code == ErrorCode::MethodNotFound && self.modern => StatusCode::NOT_FOUND,
+            Some(error) if error.code == ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Some(error) if error.of_envelope && self.modern => StatusCode::BAD_REQUEST,
             _ => StatusCode::OK,
         };
