@@ -100,6 +100,10 @@ pub(crate) async fn run_leases(inner: Arc<Inner>) {
                 () = inner.closing.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
+            // Whatever ended meanwhile has no lease any more.
+            if !inner.has_live() {
+                break;
+            }
             pause = match renew(&inner).await {
                 Ok(()) => inner.settings.lease / 3,
                 Err(error) => {
