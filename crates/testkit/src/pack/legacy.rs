@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::message::{Era, Message};
-use super::modern::pause;
+use super::modern::{as_command, pause};
 use super::shape;
 use super::wire::{Exchange, Line, Open};
 
@@ -70,6 +70,7 @@ impl Legacy {
     /// Sends and does not wait.
     pub(crate) async fn send(&self, method: &str, params: Value) -> Result<(Open, Value)> {
         let id = json!(self.next.fetch_add(1, Ordering::SeqCst));
+        let params = if self.line.commands { as_command(params) } else { params };
         let message = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
         Ok((self.line.send(Some(&id), message.to_string(), &self.headers()).await?, id))
     }

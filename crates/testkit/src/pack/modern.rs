@@ -25,7 +25,22 @@ pub(crate) fn declaring() -> Value {
     json!({"elicitation": {}, "extensions": {TASKS: {}}})
 }
 
+/// The tool that works for some seconds, and the one that stands for it where commands are run.
+pub(crate) const WORK: &str = "slow_compute";
+pub(crate) const COMMAND: &str = "run";
+
+/// The same call of a server that runs commands.
+pub(crate) fn as_command(mut params: Value) -> Value {
+    if params["name"] == WORK {
+        let (seconds, label) = (params["arguments"]["seconds"].to_string(), params["arguments"]["label"].take());
+        params["name"] = json!(COMMAND);
+        params["arguments"] = json!({"command": ["sleep", seconds], "cwd": "/", "name": label});
+    }
+    params
+}
+
 /// A request before it is sent, and the HTTP headers that differ from the right ones.
+#[derive(Clone)]
 pub(crate) struct Ask {
     pub(crate) method: String,
     pub(crate) params: Value,
@@ -121,6 +136,10 @@ impl Modern {
 
     /// Sends and does not wait.
     pub(crate) async fn open(&self, ask: &Ask) -> Result<(Open, Value)> {
+        let mut ask = ask.clone();
+        if self.line.commands {
+            ask.params = as_command(ask.params);
+        }
         let id = ask.id.clone().unwrap_or_else(|| self.fresh_id());
         let open = self.line.send(Some(&id), ask.message(&id).to_string(), &ask.all_headers()).await?;
         Ok((open, id))
@@ -209,6 +228,15 @@ impl Modern {
 
     pub(crate) async fn until_ended(&self, id: &str) -> Result<Exchange> {
         self.until(id, |task| shape::ENDS.contains(&task["status"].as_str().unwrap_or_default())).await
+    }
+
+    /// Reads a task that nobody cancels until it has ended, says of what, and stays so.
+    pub(crate) async fn until_settled(&self, id: &str) -> Result<Exchange> {
+        let end = self.until_ended(id).await?;
+        end.judge(shape::told_end(end.result()?))?;
+        let again = self.get(id).await?;
+        again.judge(shape::same_task(end.text(), again.text()))?;
+        Ok(end)
     }
 
     /// Waits until this many questions are open; their keys.

@@ -79,6 +79,9 @@ pub struct Options {
     /// the answer.
     #[arg(long, value_name = "MEMBER")]
     pub(crate) crash_meta: Option<String>,
+    /// The server has no `slow_compute`: the tool `run` with `sleep` stands for it.
+    #[arg(long)]
+    pub(crate) commands: bool,
     /// A check that could not be run is a failure too.
     #[arg(long)]
     pub(crate) strict: bool,

@@ -28,6 +28,22 @@ pub(crate) fn detailed(result: &Value) -> Result<()> {
     task_view(result)
 }
 
+/// A task that has ended says of what: by the content of its result, or by what went wrong.
+pub(crate) fn told_end(view: &Value) -> Result<()> {
+    match view["status"].as_str().unwrap_or_default() {
+        "completed" => {
+            let said = view["result"]["content"].as_array().is_some_and(|content| !content.is_empty());
+            ensure!(said || view["result"]["structuredContent"].is_object(), "the result of a completed task is empty");
+        }
+        "failed" => {
+            let why = view["error"]["message"].as_str().unwrap_or_default();
+            ensure!(!why.trim().is_empty(), "a failed task does not say why");
+        }
+        status => bail!("the task is {status}, and nobody cancelled it"),
+    }
+    Ok(())
+}
+
 /// The same without `resultType`, as `notifications/tasks` carries it.
 pub(crate) fn task_view(view: &Value) -> Result<()> {
     task(view, "ttlMs", "pollIntervalMs")?;
@@ -220,6 +236,22 @@ mod tests {
                 value => bad[*member] = value.clone(),
             }
             assert!(check(&bad).is_err(), "`{member}` = {value} was not noticed");
+        }
+    }
+
+    #[test]
+    fn an_end_without_words_is_none() {
+        let cases = [
+            (json!({"status": "completed", "result": {"content": [{"type": "text", "text": "done"}]}}), true),
+            (json!({"status": "completed", "result": {"content": [], "structuredContent": {}}}), true),
+            (json!({"status": "completed", "result": {"content": []}}), false),
+            (json!({"status": "failed", "error": {"code": 1, "message": "lost"}}), true),
+            (json!({"status": "failed", "error": {"code": 1, "message": " "}}), false),
+            (json!({"status": "cancelled"}), false),
+            (json!({"status": "working"}), false),
+        ];
+        for (view, good) in cases {
+            assert_eq!(told_end(&view).is_ok(), good, "{view}");
         }
     }
 

@@ -142,6 +142,8 @@ pub(crate) struct Line {
     pub(crate) wire: Wire,
     pub(crate) journal: Journal,
     pub(crate) patience: Duration,
+    /// Commands stand for the fixture's work.
+    pub(crate) commands: bool,
 }
 
 impl Line {

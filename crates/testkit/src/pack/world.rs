@@ -12,7 +12,7 @@ use tokio::sync::OnceCell;
 use super::http::Http;
 use super::journal::Journal;
 use super::legacy::{self, Legacy};
-use super::modern::{Modern, declaring};
+use super::modern::{self, Modern, declaring};
 use super::options::Options;
 use super::stdio::Pipe;
 use super::wire::{Line, Wire};
@@ -66,7 +66,8 @@ impl World {
     }
 
     fn line(&self, wire: Wire) -> Line {
-        Line { wire, journal: self.journal.clone(), patience: self.options.patience() }
+        let (patience, commands) = (self.options.patience(), self.options.commands);
+        Line { wire, journal: self.journal.clone(), patience, commands }
     }
 
     fn endpoint(&self, headers: Vec<(String, String)>) -> Result<Line> {
@@ -141,6 +142,7 @@ impl World {
     /// The declaration of a tool; without it the check is not run.
     pub(crate) async fn tool(&self, client: &Modern, name: &str) -> Result<Value> {
         let tools = self.tools.get_or_try_init(|| all_tools(client)).await?;
+        let name = if self.options.commands && name == modern::WORK { modern::COMMAND } else { name };
         let found = tools.iter().find(|tool| tool["name"] == name);
         found.cloned().ok_or_else(|| not_run(format!("needs the tool `{name}`")))
     }

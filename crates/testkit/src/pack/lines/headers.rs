@@ -120,8 +120,8 @@ async fn name(world: &World) -> Result<()> {
 }
 
 async fn task_name(world: &World) -> Result<()> {
-    let client = world.client_with(&["confirm_delete"]).await?;
-    let id = client.task("confirm_delete", json!({"filename": "name.txt"})).await?;
+    let client = world.client_with(&["slow_compute"]).await?;
+    let id = client.task("slow_compute", json!({"seconds": 60, "label": "name"})).await?;
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         let ask = || Ask::new(method, json!({"taskId": id, "inputResponses": {}}));
         // Clients must send it, but nothing asks a server that does not route by it to refuse those that do not.

@@ -8,7 +8,13 @@ use super::super::world::{World, hook, not_run};
 use super::super::{BOTH, Check, check, shape};
 
 pub(super) const CHECKS: &[Check] = &[
-    check!(5, BOTH, "kill/acknowledged-is-there", acknowledged, "a handle that was given resolves after kill -9"),
+    check!(
+        5,
+        BOTH,
+        "kill/acknowledged-is-there",
+        acknowledged,
+        "a handle that was given resolves after kill -9, to one end"
+    ),
     check!(
         5,
         BOTH,
@@ -42,8 +48,7 @@ async fn acknowledged(world: &World) -> Result<()> {
     for round in 0..world.options.kills {
         let id = client.task("slow_compute", json!({"seconds": 0.1, "label": format!("kill {round}")})).await?;
         client = world.kill().await?;
-        client.get(&id).await?;
-        client.until_ended(&id).await?;
+        client.until_settled(&id).await?;
     }
     Ok(())
 }
@@ -51,11 +56,11 @@ async fn acknowledged(world: &World) -> Result<()> {
 async fn working_ends(world: &World) -> Result<()> {
     world.can_kill()?;
     let client = world.client_with(&["slow_compute"]).await?;
-    let id = client.task("slow_compute", json!({"seconds": 2, "label": "cut"})).await?;
-    client.until_status(&id, "working").await?;
+    let id = client.task("slow_compute", json!({"seconds": 3, "label": "cut"})).await?;
+    let before = client.until_status(&id, "working").await?;
     let client = world.kill().await?;
-    let end = client.until_ended(&id).await?;
-    end.ensure(end.result()?["status"] != "cancelled", "nobody cancelled it")
+    let end = client.until_settled(&id).await?;
+    end.ensure(end.result()?["createdAt"] == before.result()?["createdAt"], "it is another task of that id")
 }
 
 async fn ended_stays(world: &World) -> Result<()> {
@@ -74,7 +79,8 @@ fn keyed(world: &World, key: &str, label: &str, seconds: f64) -> Result<Value> {
     Ok(json!({"name": "slow_compute", "arguments": arguments, "_meta": {name: key}}))
 }
 
-fn fresh_key() -> Result<String> {
+/// A key that nobody has used.
+pub(super) fn fresh_key() -> Result<String> {
     let mut bytes = [0_u8; 12];
     getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -29,6 +29,11 @@ fn unknown_like(id: &str) -> String {
     if turned == id { format!("{id}x") } else { turned }
 }
 
+/// Work that is there until it is cancelled.
+fn lasting(label: &str) -> Value {
+    json!({"seconds": 60, "label": label})
+}
+
 async fn tried(client: &Modern, method: &str, id: &str) -> Result<(String, Option<u16>)> {
     let mut params = json!({"taskId": id});
     if method == "tasks/update" {
@@ -41,8 +46,8 @@ async fn tried(client: &Modern, method: &str, id: &str) -> Result<(String, Optio
 
 async fn same_as_unknown(world: &World) -> Result<()> {
     let thief = world.somebody_else()?;
-    let owner = world.client_with(&["confirm_delete"]).await?;
-    let id = owner.task("confirm_delete", json!({"filename": "mine.txt"})).await?;
+    let owner = world.client_with(&["slow_compute"]).await?;
+    let id = owner.task("slow_compute", lasting("mine")).await?;
     let unknown = unknown_like(&id);
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         let (foreign, foreign_status) = tried(&thief, method, &id).await?;
@@ -71,9 +76,9 @@ async fn untouched(world: &World) -> Result<()> {
 
 async fn listen(world: &World) -> Result<()> {
     let thief = world.somebody_else()?;
-    let owner = world.client_with(&["confirm_delete"]).await?;
-    let id = owner.task("confirm_delete", json!({"filename": "mine.txt"})).await?;
-    let own = thief.task("confirm_delete", json!({"filename": "theirs.txt"})).await?;
+    let owner = world.client_with(&["slow_compute"]).await?;
+    let id = owner.task("slow_compute", lasting("mine")).await?;
+    let own = thief.task("slow_compute", lasting("theirs")).await?;
     let mut subscription = Subscription::open(&thief, json!("thief"), &[&id, &own]).await?;
     ensure!(subscription.grants == [json!(own)], "granted {}", json!(subscription.grants));
     owner.cancel(&id).await?;
@@ -90,10 +95,10 @@ async fn listen(world: &World) -> Result<()> {
 
 async fn session(world: &World) -> Result<()> {
     let line = world.line_of_somebody_else()?;
-    world.client_with(&["confirm_delete"]).await?;
+    world.client_with(&["slow_compute"]).await?;
     let owner = world.session_with_tasks().await?;
     let thief = Legacy::open(line, legacy::VERSION, json!({"elicitation": {}})).await?;
-    let id = owner.task("confirm_delete", json!({"filename": "mine.txt"}), None).await?;
+    let id = owner.task("slow_compute", lasting("mine"), None).await?;
     let unknown = unknown_like(&id);
     for method in ["tasks/get", "tasks/result", "tasks/cancel"] {
         let foreign = thief.call(method, json!({"taskId": id})).await?;

@@ -61,12 +61,16 @@ async fn ended(world: &World) -> Result<()> {
 
 async fn working(world: &World) -> Result<()> {
     let client = client(world, &["slow_compute"]).await?;
-    let id = client.task("slow_compute", json!({"seconds": 2, "label": "restart"})).await?;
-    client.until_status(&id, "working").await?;
+    let id = client.task("slow_compute", json!({"seconds": 3, "label": "restart"})).await?;
+    let before = client.until_status(&id, "working").await?;
     let client = world.restart().await?;
-    client.get(&id).await?;
-    let end = client.until_ended(&id).await?;
-    end.ensure(end.result()?["status"] != "cancelled", "nobody cancelled it")
+    let end = client.until_settled(&id).await?;
+    end.ensure(end.result()?["createdAt"] == before.result()?["createdAt"], "it is another task of that id")
+}
+
+async fn ends_well(client: &Modern, id: &str) -> Result<()> {
+    let end = client.until_settled(id).await?;
+    end.ensure(end.result()?["status"] == "completed", "it was answered, and did not complete")
 }
 
 async fn asking(world: &World) -> Result<()> {
@@ -80,7 +84,7 @@ async fn asking(world: &World) -> Result<()> {
     let found = shape::raw_questions(after.text())?;
     after.ensure(found == before, &format!("the question was {before:?} before"))?;
     client.answer(&id, json!({&keys[0]: accept("yes")})).await?;
-    client.until_status(&id, "completed").await.map(|_| ())
+    ends_well(&client, &id).await
 }
 
 async fn half_answered(world: &World) -> Result<()> {
@@ -93,7 +97,9 @@ async fn half_answered(world: &World) -> Result<()> {
     let left = client.questions(&id, 1).await?;
     ensure!(left == keys[1..], "the questions {left:?} are open, and {} was answered before", keys[0]);
     client.answer(&id, json!({&keys[1]: accept("after")})).await?;
-    client.until_status(&id, "completed").await.map(|_| ())
+    let end = client.until_status(&id, "completed").await?;
+    let said = end.result()?["result"].to_string();
+    end.ensure(said.contains("before") && said.contains("after"), "the result does not show both answers")
 }
 
 async fn session(world: &World) -> Result<()> {

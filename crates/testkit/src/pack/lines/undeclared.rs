@@ -79,7 +79,7 @@ async fn after_declared(world: &World) -> Result<()> {
 
 async fn interleaved(world: &World) -> Result<()> {
     let client = world.client_with(&["slow_compute"]).await?;
-    let params = json!({"name": "slow_compute", "arguments": {"seconds": 10, "label": "interleaved"}});
+    let params = json!({"name": "slow_compute", "arguments": {"seconds": 3, "label": "interleaved"}});
     let mut open = vec![];
     for turn in 0..10 {
         let declares = turn % 2 == 0;
