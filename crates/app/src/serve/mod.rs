@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::Uri;
 use longshore_domain::fault::{Fault, FaultCode};
+use longshore_engine::shim::let_go_of_code;
 use longshore_engine::{Clock, Engine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,8 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 const GC_EVERY: Duration = Duration::from_secs(86_400);
 /// The first removal comes this long after the start, when whoever started us has had its answer.
 const GC_FIRST: Duration = Duration::from_secs(60);
+/// What the start alone has run through is not needed any more after this long.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 /// Name of the secret by which the nodes of a store know one another.
 const PEERS_SECRET: &str = "peers";
@@ -186,6 +189,10 @@ async fn stop_in_order(
 
 async fn clean_daily(engine: Engine, stopping: CancellationToken) {
     let mut pause = GC_FIRST;
+    tokio::select! {
+        () = tokio::time::sleep(SETTLED_AFTER) => let_go_of_code(),
+        () = stopping.cancelled() => return,
+    }
     loop {
         tokio::select! {
             () = tokio::time::sleep(pause) => pause = GC_EVERY,
@@ -201,6 +208,7 @@ async fn clean_daily(engine: Engine, stopping: CancellationToken) {
             ),
             Err(fault) => tracing::error!(fault.code = %fault.code, why = fault.why, "retention failed"),
         }
+        let_go_of_code();
     }
 }
 

@@ -29,7 +29,7 @@ const SMALL_READ_BYTES: usize = 4 * 1024;
 /// Most reads from one pipe before others get their turn.
 const READS_MAX: usize = 8;
 /// A command that runs for so long is likely to run on; until then what its start needed is kept at hand.
-const SETTLED_AFTER: Duration = Duration::from_secs(1);
+const SETTLED_AFTER: Duration = Duration::from_millis(250);
 /// Pause before the door is tried again that the system did not let open.
 const OPEN_AGAIN: Duration = Duration::from_secs(1);
 

@@ -31,3 +31,4 @@ mod watch;
 pub mod wire;
 
 pub use spawner::run_spawner;
+pub use sys::let_go_of_code;

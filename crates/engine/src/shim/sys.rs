@@ -34,12 +34,13 @@ pub(super) fn exit_now(code: i32) -> ! {
 }
 
 /// Lets go of the pages of programs and libraries that this process has run through so far: two thirds of what a shim
-/// has in memory. Those that it needs again are found in the memory that all processes share.
+/// has in memory, and a good part of what a daemon has that has just started. Those that it needs again are found in the
+/// memory that all processes share.
 ///
 /// Source: madvise(2), `MADV_DONTNEED` of private mappings of files. Only code is let go of, which nobody has written to.
 #[cfg(target_os = "linux")]
 #[expect(unsafe_code, reason = "advice on memory has no safe wrapper")]
-pub(super) fn let_go_of_code() {
+pub fn let_go_of_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for (start, end) in maps.lines().filter_map(code_of_file) {
         // SAFETY: the mapping is of a file, was never writable, and comes back as it was.
@@ -48,7 +49,8 @@ pub(super) fn let_go_of_code() {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn let_go_of_code() {}
+/// Elsewhere the system is left to it.
+pub fn let_go_of_code() {}
 
 /// The addresses of a mapping that holds code of a file. Source: proc_pid_maps(5).
 #[cfg(target_os = "linux")]
