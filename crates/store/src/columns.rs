@@ -47,10 +47,9 @@ pub(crate) fn class_name(class: PrincipalClass) -> &'static str {
     }
 }
 
-/// What stands for the class in a row of a key: principals of one name share their keys, whatever their class.
-pub(crate) const KEY_CLASS: &str = "";
-/// What may stand there: earlier programs kept keys apart by class.
-pub(crate) const KEY_CLASSES: &str = "('', 'person', 'agent', 'worker', 'node')";
+/// Every class: principals of one name share their keys. A row of a key has the class of its principal all the same, by
+/// which programs of earlier versions look it up.
+pub(crate) const KEY_CLASSES: &str = "('person', 'agent', 'worker', 'node')";
 
 /// The class of that name.
 pub(crate) fn class_parse(name: &str) -> Option<PrincipalClass> {

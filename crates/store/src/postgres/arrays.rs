@@ -202,13 +202,14 @@ impl<'a> Keys<'a> {
     fn of(accepted: &[(JobNumber, &'a Draft)]) -> Self {
         let keyed = accepted.iter().filter_map(|(number, draft)| {
             let key = draft.new.key.as_ref()?;
-            Some((draft.new.principal.name.as_str(), key, number.0 as i64))
+            let class = columns::class_name(draft.new.principal.class);
+            Some((class, draft.new.principal.name.as_str(), key, number.0 as i64))
         });
         let mut keyed: Vec<_> = keyed.collect();
-        keyed.sort_unstable_by_key(|(name, key, _)| (*name, key.key.as_str()));
+        keyed.sort_unstable_by_key(|(class, name, key, _)| (*class, *name, key.key.as_str()));
         let mut keys = Self::default();
-        for (name, key, number) in keyed {
-            keys.principal_class.push(columns::KEY_CLASS);
+        for (class, name, key, number) in keyed {
+            keys.principal_class.push(class);
             keys.principal_name.push(name);
             keys.key.push(&key.key);
             keys.job.push(number);

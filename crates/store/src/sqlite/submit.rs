@@ -174,7 +174,7 @@ fn insert_dependencies(desk: &Desk<'_>, job: &Job, on: &[JobNumber]) -> Attempte
 fn insert_key(desk: &Desk<'_>, job: &Job, key: &IdempotencyKey) -> Attempted<()> {
     let sql = "INSERT INTO key (principal_class, principal_name, key, job, digest) VALUES (?1, ?2, ?3, ?4, ?5)";
     desk.connection.prepare_cached(sql)?.execute(params![
-        columns::KEY_CLASS,
+        columns::class_name(job.principal.class),
         job.principal.name,
         key.key,
         job.number.0 as i64,
