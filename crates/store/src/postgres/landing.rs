@@ -61,7 +61,8 @@ const CLOSE_QUESTIONS: &str = "UPDATE question AS q SET closed_at = n.closed_at,
 /// Adds samples behind those there are, and keeps the newest.
 const LEARN: &str = "INSERT INTO duration (likeness, samples, learned_at) \
      SELECT * FROM unnest($1::bigint[], $2::bytea[], $4::bigint[]) \
-     ON CONFLICT (likeness) DO UPDATE SET learned_at = excluded.learned_at, samples = substring(duration.samples || excluded.samples \
+     ON CONFLICT (likeness) DO UPDATE SET learned_at = excluded.learned_at, \
+     samples = substring(duration.samples || excluded.samples \
      FROM greatest(1, length(duration.samples) + length(excluded.samples) - $3 + 1))";
 /// Changed rows wake other nodes, once for all of them.
 pub(super) const NOTIFY: &str = "SELECT pg_notify($1, $2)";

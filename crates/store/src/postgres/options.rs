@@ -20,8 +20,8 @@ pub struct PostgresOptions {
     /// The schema that holds the tables, made if need be: 1 to 40 lower-case letters, digits and underscores. Stores of
     /// different schemas in one database have nothing to do with one another.
     pub schema: String,
-    /// Most connections for reading and for rare writes, beside those of the writers, the one that listens and the one that keeps
-    /// leases.
+    /// Most connections for reading and for rare writes, beside those of the writers, the one that listens and the one
+    /// that keeps leases.
     pub connections: usize,
     /// Limit of a queue that a job names for the first time.
     pub queue_concurrency: u32,

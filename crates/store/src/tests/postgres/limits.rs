@@ -205,6 +205,14 @@ async fn whoever_is_not_let_in_is_told_why_without_secrets() {
     }
 }
 
+/// Returns once a query like that waits for a lock.
+async fn until_it_waits(schema: &Schema, query: &str) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
+    // Not whoever holds the lock: within a transaction it would see the same activity for ever.
+    let observer = client(schema).await;
+    while observer.query_one(waiting, &[&query]).await.unwrap().get::<_, i64>(0) == 0 {}
+}
+
 #[tokio::test]
 async fn a_pool_whose_connections_are_all_taken_says_so_and_goes_on() {
     let schema = Schema::new();
@@ -215,11 +223,7 @@ async fn a_pool_whose_connections_are_all_taken_says_so_and_goes_on() {
     let outsider = client(&schema).await;
     outsider.batch_execute("BEGIN; LOCK TABLE standing").await.unwrap();
     let stuck = tokio::spawn(async move { store.job(job.id).await });
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
-    let pattern = "SELECT j.number, j.id%".to_owned();
-    // Not the outsider: within a transaction it would see the same activity for ever.
-    let observer = client(&schema).await;
-    while observer.query_one(waiting, &[&pattern]).await.unwrap().get::<_, i64>(0) == 0 {}
+    until_it_waits(&schema, "SELECT j.number, j.id%").await;
     let error = scene.store.queues().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     outsider.batch_execute("COMMIT").await.unwrap();
@@ -237,10 +241,7 @@ async fn leases_are_kept_though_all_who_read_are_stuck() {
     let outsider = client(&schema).await;
     outsider.batch_execute("BEGIN; LOCK TABLE question").await.unwrap();
     let stuck = tokio::spawn(async move { store.questions(job.id).await });
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FROM job AS j \
-         JOIN question AS q%'";
-    let observer = client(&schema).await;
-    while observer.query_one(waiting, &[]).await.unwrap().get::<_, i64>(0) == 0 {}
+    until_it_waits(&schema, "%FROM job AS j JOIN question AS q%").await;
     let held = scene.store.renew(node(1), LEASE, scene.now()).await.unwrap();
     assert_eq!(held.iter().map(|held| held.job).collect::<Vec<_>>(), [job.id]);
     outsider.batch_execute("COMMIT").await.unwrap();
