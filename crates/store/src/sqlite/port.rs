@@ -154,7 +154,7 @@ impl Store for SqliteStore {
 
     async fn position(&self, id: JobId) -> Result<Option<Position>, StoreError> {
         let read = |connection: &rusqlite::Connection, id: &JobId| queries::position(connection, *id);
-        self.doors()?.readers.shelved(|shelves| &shelves.positions, id, "read a position", read).await
+        self.doors()?.readers.hint(|shelves| &shelves.positions, id, "read a position", read)
     }
 
     async fn events(&self, after: EventSeq, job: Option<JobId>, limit: usize) -> Result<Vec<EventRecord>, StoreError> {
@@ -168,7 +168,7 @@ impl Store for SqliteStore {
 
     async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError> {
         let read = |connection: &rusqlite::Connection, likeness: &u64| queries::samples(connection, *likeness);
-        self.doors()?.readers.shelved(|shelves| &shelves.samples, likeness, "read samples", read).await
+        self.doors()?.readers.hint(|shelves| &shelves.samples, likeness, "read samples", read)
     }
 
     async fn forget_samples(&self, age: Duration, limit: usize, now: Timestamp) -> Result<usize, StoreError> {

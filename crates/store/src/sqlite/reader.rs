@@ -84,12 +84,29 @@ impl Readers {
         operation: &'static str,
         query: impl FnOnce(&Connection, &K) -> rusqlite::Result<V>,
     ) -> Result<V, StoreError> {
+        let found = self.hint(shelf, key, operation, query);
+        self.log.caught_up().await;
+        found
+    }
+
+    /// [`Readers::shelved`] for what nobody builds upon, as it is another at the next moment: it may come from a commit that
+    /// the disk does not have yet, and nobody waits for that.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub(super) fn hint<K: Eq + Hash, V: Clone>(
+        &self,
+        shelf: impl FnOnce(&Shelves) -> &Shelf<K, V>,
+        key: K,
+        operation: &'static str,
+        query: impl FnOnce(&Connection, &K) -> rusqlite::Result<V>,
+    ) -> Result<V, StoreError> {
         let shelf = shelf(&self.shelves);
         let at_rest = self.log.at_rest();
         if let Some(kept) = at_rest.and_then(|commit| shelf.get(commit, &key)) {
             return Ok(kept);
         }
-        let found = self.row(operation, |connection| query(connection, &key)).await?;
+        let found = self.look(operation, |connection| query(connection, &key))?;
         if let Some(commit) = at_rest {
             shelf.put(commit, key, found.clone());
         }
