@@ -99,6 +99,9 @@ pub enum Refusal {
     /// The time has not come yet.
     #[error("not due before {0}")]
     NotDue(Timestamp),
+    /// Whoever asks may not see the job: to be answered like an unknown one.
+    #[error("there is no such job")]
+    Unseen,
 }
 
 fn who_holds(newest: AttemptNumber, holder: Option<NodeId>) -> String {
@@ -150,6 +153,7 @@ fn decide(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
     let kind = event.kind();
     let state = job.state.name();
     let not_now = || Err(Refusal::NotNow { state, event: kind });
+    check_seen(job, &event)?;
     if state == StateName::Finished {
         return Err(Refusal::Finished);
     }
@@ -216,6 +220,14 @@ fn decide(job: &Job, event: Event, now: Timestamp) -> Result<Step, Refusal> {
             check_expired(job, now)?;
             Ok(lost(job, message, report, now))
         }
+    }
+}
+
+/// Refuses callers to whom the job is as unknown as none, before anything else is said of it.
+fn check_seen(job: &Job, event: &Event) -> Result<(), Refusal> {
+    match event {
+        Event::CancelRequested { by, .. } if !by.may_see(job) => Err(Refusal::Unseen),
+        _ => Ok(()),
     }
 }
 

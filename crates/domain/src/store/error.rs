@@ -138,6 +138,7 @@ fn refused(refusal: Refusal) -> Fault {
         Refusal::LeaseLive { .. } => Fault::new(FaultCode::StateConflict, message)
             .why("a live lease is nobody's but its holder's")
             .next("wait until it has run out and try again"),
+        Refusal::Unseen => Fault::new(FaultCode::JobNotFound, message),
         _ => Fault::new(FaultCode::StateConflict, message),
     }
 }

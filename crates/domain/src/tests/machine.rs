@@ -136,6 +136,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("answered", Event::Answered { question: question(), answer: answer("main".into()) }),
         ("answered, other", Event::Answered { question: QuestionId::new(NOW, 2), answer: answer("main".into()) }),
         ("cancel_requested", Event::CancelRequested { by, reason: None }),
+        ("cancel_requested, stranger", Event::CancelRequested { by: Principal::agent("stranger"), reason: None }),
         ("deadline_passed", Event::DeadlinePassed { token }),
         ("ended, exit 0", Event::Ended { token, report: report(0) }),
         ("ended, exit 3", Event::Ended { token, report: report(3) }),
@@ -218,6 +219,7 @@ fn table() -> String {
             "already",
             "not due",
             "too many questions",
+            "unseen",
         ] {
             let names: Vec<_> = refused.iter().filter(|(of, _)| *of == refusal).map(|(_, name)| *name).collect();
             if !names.is_empty() {
@@ -239,6 +241,7 @@ fn line(job: &Job, event: &Event, now: Timestamp) -> Result<String, &'static str
         Err(Refusal::Already) => Err("already"),
         Err(Refusal::NotDue(_)) => Err("not due"),
         Err(Refusal::TooManyQuestions) => Err("too many questions"),
+        Err(Refusal::Unseen) => Err("unseen"),
     }
 }
 

@@ -20,11 +20,15 @@ impl Engine {
     /// # Errors
     /// `job_not_found`; `job_finished` if it had ended before.
     pub async fn cancel(&self, caller: &Caller, name: &str, reason: Option<String>) -> Result<Job, Fault> {
-        let job = self.find(&caller.principal, name).await?;
+        let job = match name.parse() {
+            Ok(id) => id,
+            Err(_) => self.find(&caller.principal, name).await?.id,
+        };
         let reason = reason.map(|reason| reason.chars().take(REASON_CHARS_MAX).collect());
         let event = Event::CancelRequested { by: caller.principal.clone(), reason };
-        match self.inner.record(job.id, event).await {
+        match self.inner.record(job, event).await {
             Ok(change) => Ok(change.job),
+            Err(StoreError::JobNotFound(_) | StoreError::Refused(Refusal::Unseen)) => Err(Fault::job_not_found(job)),
             Err(StoreError::Refused(Refusal::Already)) => self.find(&caller.principal, name).await,
             Err(StoreError::Refused(Refusal::Finished)) => {
                 let job = self.find(&caller.principal, name).await?;
