@@ -39,7 +39,7 @@ pub(super) struct Peer(pub(super) IpAddr);
 /// Source: MCP specification, transports, security warning: servers must validate `Origin`.
 pub(super) fn check_own_name(app: &App, request: &mut Request) -> Result<(), Fault> {
     hide_secrets(request.headers_mut());
-    check_name(app, request.headers()).and_then(|()| check_address(request.uri()))
+    app.names.check(request.headers()).and_then(|()| check_address(request.uri()))
 }
 
 /// Whether a path needs no token.
@@ -54,32 +54,6 @@ fn hide_secrets(headers: &mut HeaderMap) {
             found.iter_mut().for_each(|value| value.set_sensitive(true));
         }
     }
-}
-
-fn check_name(app: &App, headers: &HeaderMap) -> Result<(), Fault> {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !is_own_host(app, host) {
-        return Err(Fault::new(FaultCode::Forbidden, "this host name is not served here")
-            .why("the header `Host` names neither a loopback address nor one of the configured `hosts`")
-            .next("use 127.0.0.1 or localhost, or add the name to `hosts` in config.toml"));
-    }
-    match headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or_default()) {
-        Some(origin) if origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) != Some(host) => {
-            Err(Fault::new(FaultCode::Forbidden, "pages of another origin may not speak to this daemon")
-                .why("the header `Origin` names another place than `Host`"))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn is_own_host(app: &App, host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    let loopback = bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip == app.facts.listen.ip());
-    loopback || bare.eq_ignore_ascii_case("localhost") || app.hosts.iter().any(|host| host.eq_ignore_ascii_case(bare))
 }
 
 /// The refusal of a body that is announced as too large. Others are cut off while they are read.

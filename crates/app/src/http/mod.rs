@@ -11,6 +11,7 @@ mod guard;
 mod job;
 mod jobs;
 mod metadata;
+mod names;
 mod nodes;
 mod openapi;
 pub(crate) mod output;
@@ -38,6 +39,7 @@ use crate::access::Access;
 use crate::peers::PeerKey;
 use fault::HttpFault;
 use guard::Peer;
+pub(crate) use names::OwnNames;
 
 /// Where MCP is spoken.
 const MCP: &str = "/mcp";
@@ -52,8 +54,7 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     /// By which other nodes are known, if there can be any.
     pub(crate) peer_key: Option<PeerKey>,
-    /// Host names under which requests are accepted, beside the loopback ones.
-    pub(crate) hosts: Vec<String>,
+    pub(crate) names: OwnNames,
     pub(crate) facts: Facts,
     /// Set when the daemon stops: streams end.
     pub(crate) stopping: CancellationToken,

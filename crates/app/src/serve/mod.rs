@@ -6,7 +6,7 @@ mod doors;
 mod settings;
 mod telemetry;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::config::{Config, StoreAt};
 use crate::daemon::info::DaemonInfo;
 use crate::daemon::{announce, lock};
 use crate::home::{Home, random_bytes};
-use crate::http::{App, Facts, Shared};
+use crate::http::{App, Facts, OwnNames, Shared};
 use crate::peers::{Lines, PeerKey};
 use crate::store;
 use doors::Doors;
@@ -150,18 +150,18 @@ fn make_app(home: &Home, config: Config, engine: &Engine, keys: Keys, info: &Dae
         mcp: settings::mcp(&config, engine, keys.session),
         engine: engine.clone(),
         access: Access::open(home, shelf, &config.limits, config.oauth)?,
-        hosts: own_names(config.hosts, engine),
+        names: own_names(info.listen.ip(), config.hosts, engine),
         peer_key: keys.peers,
         facts,
         stopping: CancellationToken::new(),
     }))
 }
 
-/// The host names that are configured, and the one by which other nodes call this one.
-fn own_names(mut hosts: Vec<String>, engine: &Engine) -> Vec<String> {
+/// What is configured, and the name by which other nodes call this one.
+fn own_names(ip: IpAddr, mut hosts: Vec<String>, engine: &Engine) -> OwnNames {
     let address = engine.settings().node.address.as_ref().and_then(|address| address.parse::<Uri>().ok());
     hosts.extend(address.and_then(|address| Some(address.host()?.trim_matches(['[', ']']).to_owned())));
-    hosts
+    OwnNames::new(ip, hosts)
 }
 
 /// Waits for a request to stop, then takes no new work, ends the requests under way, and shuts the store.

@@ -21,6 +21,7 @@ mod postgres;
 mod privileges;
 mod refusals;
 mod restoring;
+mod rubbish;
 mod schedules;
 mod scripts;
 mod streams;
