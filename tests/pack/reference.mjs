@@ -1,5 +1,7 @@
 // The reference client of MCP Tasks, @modelcontextprotocol/ext-tasks, against the server that the environment names:
-// MCP_PACK_URL with MCP_PACK_HEADERS (one in a line), or MCP_PACK_COMMAND. Prints one finding in each line, as JSON.
+// MCP_PACK_URL with MCP_PACK_HEADERS (one in a line), or MCP_PACK_COMMAND. With MCP_PACK_UPSTREAM that is a gateway with
+// the pack's own upstream behind it, and asked for nothing but the tools that must come through. Prints one finding in each
+// line, as JSON.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -94,7 +96,7 @@ async function modern(onInputRequest) {
 /** The official client, connected. */
 async function connected(options) {
   const transport = command
-    ? new StdioClientTransport({ command: "sh", args: ["-c", `exec ${command}`], stderr: "ignore" })
+    ? new StdioClientTransport({ command: "sh", args: ["-c", `exec ${command}`], env: process.env, stderr: "ignore" })
     : new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
   const client = new Client(name, options);
   await client.connect(transport);
@@ -107,12 +109,12 @@ async function plain() {
   return { session: client, close: () => client.close() };
 }
 
-/** A session of 2025-11-25, through the official client; `null` when the server has no such tasks. */
+/** A session of 2025-11-25, through the official client, if the server has such tasks. */
 async function legacy(onInputRequest) {
   const client = await connected({ capabilities: { elicitation: {} } });
   if (client.getServerCapabilities()?.tasks === undefined) {
     await client.close();
-    return null;
+    return { needs: "the capability `tasks` of 2025-11-25" };
   }
   const { tools } = await client.listTools();
   const declared = new Map(tools.map((tool) => [tool.name, { ...tool, taskSupport: tool.execution?.taskSupport }]));
@@ -182,18 +184,48 @@ const plainChecks = [
   }],
 ];
 
+/** The official client of a gateway, in the newest era that it speaks. */
+async function newest() {
+  const client = await connected({ capabilities: {}, versionNegotiation: { mode: "auto" } });
+  return { session: client, close: () => client.close() };
+}
+
+/** The same in a session of 2025-11-25, which a gateway need not have. */
+async function session() {
+  const client = await connected({ capabilities: {} }).catch(() => null);
+  return client === null ? { needs: "sessions of 2025-11-25" } : { session: client, close: () => client.close() };
+}
+
+/** What is sound behind a gateway; it may have put something before the names. */
+const gatewayChecks = [
+  ["list", "the client takes the list, and in it every sound tool, though its upstream has bad ones", async (client) => {
+    const { tools } = await client.listTools();
+    for (const sound of ["sound", "typed", "echo"]) {
+      const found = tools.filter((tool) => new RegExp(`(^|[^a-z0-9])${sound}$`).test(tool.name));
+      must(found.length === 1, `not one tool \`${sound}\``, tools.map((tool) => tool.name));
+      const result = await client.callTool({ name: found[0].name, arguments: { a: "x" } });
+      must(result.content?.length > 0 && !result.isError, `\`${sound}\` does not answer`, result);
+    }
+  }],
+];
+
+/** What went wrong, in one line that a report can bear. */
+function shown(error) {
+  return String(error?.cause ?? error).replace(/\s+/g, " ").slice(0, 1200);
+}
+
 /** One check with a connection of its own; silence is a failure. */
 async function judge(generation, open, [id, description, check]) {
   const asked = [];
   let opened;
   const work = async () => {
     opened = await open((request) => (asked.push(request), accepted));
-    if (opened === null) return [null, "needs the capability `tasks` of 2025-11-25"];
+    if (opened.needs !== undefined) return [null, `needs ${opened.needs}`];
     await check(opened.session, generation, asked);
     return [true, ""];
   };
-  const [ok, message] = await inTime(work()).catch((error) => [false, String(error?.cause ?? error)]);
-  await inTime(opened?.close()).catch(() => {});
+  const [ok, message] = await inTime(work()).catch((error) => [false, shown(error)]);
+  await inTime(opened?.close?.()).catch(() => {});
   process.stdout.write(`${JSON.stringify({ id: `${generation}-${id}`, description, ok, message })}\n`);
 }
 
@@ -203,7 +235,9 @@ async function inTime(work) {
   return Promise.race([work, silence]).finally(() => clearTimeout(timer));
 }
 
-for (const [generation, open, of] of [["plain", plain, plainChecks], ["modern", modern, checks], ["legacy", legacy, checks]]) {
+const ofServer = [["plain", plain, plainChecks], ["modern", modern, checks], ["legacy", legacy, checks]];
+const ofGateway = [["newest", newest, gatewayChecks], ["legacy", session, gatewayChecks]];
+for (const [generation, open, of] of process.env.MCP_PACK_UPSTREAM ? ofGateway : ofServer) {
   for (const check of of) await judge(generation, open, check);
 }
 process.exit(0);

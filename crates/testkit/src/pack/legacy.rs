@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::message::{Era, Message};
+use super::message::{Era, Message, PLACE, spelled};
 use super::modern::{as_command, pause};
 use super::shape;
 use super::wire::{Exchange, Line, Open};
@@ -77,6 +77,15 @@ impl Legacy {
 
     pub(crate) async fn call(&self, method: &str, params: Value) -> Result<Exchange> {
         let (open, id) = self.send(method, params).await?;
+        self.line.finish(open, &id, Era::Legacy).await
+    }
+
+    /// Calls a tool with these bytes as its arguments.
+    pub(crate) async fn tool_raw(&self, tool: &str, arguments: &str) -> Result<Exchange> {
+        let id = json!(self.next.fetch_add(1, Ordering::SeqCst));
+        let params = json!({"name": tool, "arguments": PLACE});
+        let message = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params});
+        let open = self.line.send(Some(&id), spelled(&message, arguments), &self.headers()).await?;
         self.line.finish(open, &id, Era::Legacy).await
     }
 

@@ -37,6 +37,14 @@ impl Message {
     }
 }
 
+/// Stands in a message where bytes are to stand that no value keeps.
+pub(crate) const PLACE: &str = "\u{1f}bytes\u{1f}";
+
+/// The text of a message with these bytes in [`PLACE`].
+pub(crate) fn spelled(message: &Value, bytes: &str) -> String {
+    message.to_string().replace(&Value::from(PLACE).to_string(), bytes)
+}
+
 /// What is wrong with `message` as an answer to the request `id`, or as a message that came on its stream.
 pub(crate) fn faults(message: &Value, era: Era, id: &Value) -> Vec<String> {
     let Some(members) = message.as_object() else { return vec!["is not a JSON object".to_owned()] };

@@ -3,6 +3,7 @@
 //!
 //! A check talks to the server as bytes on the wire, in its own words: it uses no MCP library and none of our code.
 
+mod gateway;
 mod http;
 mod journal;
 mod legacy;
@@ -14,6 +15,8 @@ mod report;
 mod shape;
 mod stdio;
 mod stream;
+mod tool;
+mod upstream;
 mod wire;
 mod world;
 
@@ -57,11 +60,16 @@ macro_rules! check {
 }
 use check;
 
-/// Runs the checks that the options ask for and tells what they found; whether the server passed.
+/// Runs the checks that the options ask for and tells what they found; whether the server passed. With `--upstream` it
+/// serves instead, until its input ends.
 ///
 /// # Errors
 /// The options are incomplete, or a file of theirs cannot be read or written. What the server does is never an error.
 pub async fn run(options: Options) -> Result<bool> {
+    if let Some(fault) = options.upstream {
+        upstream::serve(fault)?;
+        return Ok(true);
+    }
     options.complete()?;
     if options.list {
         list();
@@ -70,7 +78,7 @@ pub async fn run(options: Options) -> Result<bool> {
     let expected = options.expected_failures.as_deref().map(Expected::read).transpose()?.unwrap_or_default();
     let options = Arc::new(options);
     let mut verdicts = vec![];
-    for transport in BOTH.iter().copied().filter(|transport| is_given(*transport, &options)) {
+    for transport in BOTH.iter().copied().filter(|transport| options.is_given(*transport)) {
         let world = World::new(transport, Arc::clone(&options));
         for check in chosen(transport, &options) {
             let verdict = judge(&world, check).await;
@@ -97,15 +105,11 @@ fn list() {
     }
 }
 
-fn is_given(transport: Transport, options: &Options) -> bool {
-    match transport {
-        Transport::Http => options.url.is_some(),
-        Transport::Stdio => options.command.is_some(),
-    }
-}
-
 fn chosen(transport: Transport, options: &Options) -> impl Iterator<Item = &'static Check> {
-    lines::all().filter(move |check| check.on.contains(&transport) && options.wants(check.id))
+    lines::all().filter(move |check| {
+        let of = if lines::gateway::has(check) { options.gateway(transport) } else { options.server(transport) };
+        of.is_some() && check.on.contains(&transport) && options.wants(check.id)
+    })
 }
 
 async fn judge(world: &World, check: &Check) -> Verdict {

@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
-use super::message::Era;
+use super::message::{Era, PLACE, spelled};
 use super::shape;
 use super::wire::{Exchange, Line, Open};
 
@@ -187,6 +187,14 @@ impl Modern {
             }
         }
         bail!("`{tool}` has neither result nor error after {LEGS} legs, and a client's driver has given up by now")
+    }
+
+    /// Calls a tool with these bytes as its arguments, as a client that declares nothing.
+    pub(crate) async fn tool_raw(&self, tool: &str, arguments: &str) -> Result<Exchange> {
+        let ask = Ask::new("tools/call", json!({"name": tool, "arguments": PLACE})).declares(json!({}));
+        let id = self.fresh_id();
+        let open = self.line.send(Some(&id), spelled(&ask.message(&id), arguments), &ask.all_headers()).await?;
+        self.line.finish(open, &id, Era::Modern).await
     }
 
     /// Calls a tool that must answer with a task; its id.

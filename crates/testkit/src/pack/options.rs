@@ -6,6 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
+use super::upstream::Fault;
+use super::world::Transport;
+
 /// Checks how an MCP server does tasks, both generations, from outside.
 ///
 /// Drives the tools of the official conformance fixture. A line that needs a tool or a hook that is not there is
@@ -57,6 +60,15 @@ pub struct Options {
     /// Shell command that drives the reference client and prints its findings; see tests/pack/README.md.
     #[arg(long, value_name = "COMMAND")]
     pub(crate) reference_client: Option<String>,
+    /// Shell command of a gateway on its standard input and output, in front of the server that `MCP_PACK_UPSTREAM` starts.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) gateway: Option<String>,
+    /// The same over HTTP: prints its URL once it serves, and ends with its input.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) gateway_http: Option<String>,
+    /// Checks nothing and is the server behind a gateway, on standard input and output, with these tools beside sound ones.
+    #[arg(long, value_name = "FAULT")]
+    pub(crate) upstream: Option<Fault>,
     /// Tasks of the poll storm.
     #[arg(long, default_value_t = 1000)]
     pub(crate) storm: usize,
@@ -110,8 +122,30 @@ impl Options {
         self.second_headers.iter().map(|line| header(line)).collect()
     }
 
+    /// Where the server under test is found over this transport: its URL or command.
+    pub(crate) fn server(&self, transport: Transport) -> Option<&str> {
+        match transport {
+            Transport::Http => self.url.as_deref(),
+            Transport::Stdio => self.command.as_deref(),
+        }
+    }
+
+    /// What starts the gateway under test over this transport.
+    pub(crate) fn gateway(&self, transport: Transport) -> Option<&str> {
+        match transport {
+            Transport::Http => self.gateway_http.as_deref(),
+            Transport::Stdio => self.gateway.as_deref(),
+        }
+    }
+
+    /// Whether there is anything to check over this transport.
+    pub(crate) fn is_given(&self, transport: Transport) -> bool {
+        self.server(transport).is_some() || self.gateway(transport).is_some()
+    }
+
     pub(crate) fn complete(&self) -> Result<()> {
-        ensure!(self.list || self.url.is_some() || self.command.is_some(), "give --url, --command or both");
+        let any = [Transport::Http, Transport::Stdio].into_iter().any(|transport| self.is_given(transport));
+        ensure!(self.list || any, "give --url, --command, --gateway or --gateway-http");
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ pub(crate) enum Status {
     Failure,
     /// Not run; the message says what it needs.
     Skipped,
-    /// Not part of the pack; the message says who checks it.
+    /// Not asked of this server; the message says who checks it, or what could be asked.
     Elsewhere,
 }
 

@@ -32,9 +32,11 @@ struct Routes {
 }
 
 impl Pipe {
-    pub(crate) fn start(command: &str, journal: &Journal) -> Result<Pipe> {
+    /// Starts the server by this shell command, with these variables beside those of the environment.
+    pub(crate) fn start(command: &str, variables: &[(&str, String)], journal: &Journal) -> Result<Pipe> {
         let mut child = Command::new("sh")
             .args(["-c", &format!("exec {command}")])
+            .envs(variables.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

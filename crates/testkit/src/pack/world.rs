@@ -15,7 +15,7 @@ use super::legacy::{self, Legacy};
 use super::modern::{self, Modern, declaring};
 use super::options::Options;
 use super::stdio::Pipe;
-use super::wire::{Line, Wire};
+use super::wire::{Exchange, Line, Wire};
 
 /// How the server is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,21 +70,29 @@ impl World {
         Line { wire, journal: self.journal.clone(), patience, commands }
     }
 
-    fn endpoint(&self, headers: Vec<(String, String)>) -> Result<Line> {
-        let url = self.options.url.as_deref().context("a URL")?;
+    /// A connection to an endpoint, as whom these headers say.
+    pub(crate) fn endpoint(&self, url: &str, headers: Vec<(String, String)>) -> Result<Line> {
         Ok(self.line(Wire::Http(Http::new(url, headers)?)))
+    }
+
+    /// A connection to a process of its own, which has these variables too; the one before it ends first.
+    pub(crate) async fn spawn(&self, command: &str, variables: &[(&str, String)]) -> Result<Line> {
+        self.end_child().await?;
+        let pipe = Arc::new(Pipe::start(command, variables, &self.journal)?);
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&pipe));
+        Ok(self.line(Wire::Stdio(pipe)))
+    }
+
+    fn server(&self) -> Result<&str> {
+        self.options.server(self.transport).context("a URL or a command")
     }
 
     /// A new connection of the first owner. On stdio that is a new process, and the one before it ends first.
     pub(crate) async fn open(&self) -> Result<Line> {
-        if self.transport == Transport::Http {
-            return self.endpoint(self.options.owner()?);
+        match self.transport {
+            Transport::Http => self.endpoint(self.server()?, self.options.owner()?),
+            Transport::Stdio => self.spawn(self.server()?, &[]).await,
         }
-        self.end_child().await?;
-        let command = self.options.command.as_deref().context("a command")?;
-        let pipe = Arc::new(Pipe::start(command, &self.journal)?);
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&pipe));
-        Ok(self.line(Wire::Stdio(pipe)))
     }
 
     /// Ends the process of this check, if it has one; whether it went by itself when its input ended.
@@ -118,7 +126,7 @@ impl World {
         if headers.is_empty() {
             return Err(not_run("needs --second-header"));
         }
-        self.endpoint(headers)
+        self.endpoint(self.server()?, headers)
     }
 
     /// A session of 2025-11-25 that can be asked.
@@ -141,14 +149,14 @@ impl World {
 
     /// The declaration of a tool; without it the check is not run.
     pub(crate) async fn tool(&self, client: &Modern, name: &str) -> Result<Value> {
-        let tools = self.tools.get_or_try_init(|| all_tools(client)).await?;
+        let tools = self.tools.get_or_try_init(|| listed(client)).await?;
         let name = if self.options.commands && name == modern::WORK { modern::COMMAND } else { name };
         let found = tools.iter().find(|tool| tool["name"] == name);
         found.cloned().ok_or_else(|| not_run(format!("needs the tool `{name}`")))
     }
 
     pub(crate) async fn tools<'a>(&'a self, client: &Modern) -> Result<&'a Vec<Value>> {
-        self.tools.get_or_try_init(|| all_tools(client)).await
+        self.tools.get_or_try_init(|| listed(client)).await
     }
 
     /// A client whose server offers these tools.
@@ -204,12 +212,17 @@ impl World {
     }
 }
 
-async fn all_tools(client: &Modern) -> Result<Vec<Value>> {
+async fn listed(client: &Modern) -> Result<Vec<Value>> {
+    all_tools(async |params| client.call("tools/list", params).await).await
+}
+
+/// The tools of every page that `list` brings.
+pub(crate) async fn all_tools(list: impl AsyncFn(Value) -> Result<Exchange>) -> Result<Vec<Value>> {
     let mut tools = vec![];
     let mut cursor = Value::Null;
     loop {
         let params = if cursor.is_null() { json!({}) } else { json!({"cursor": cursor}) };
-        let page = client.call("tools/list", params).await?;
+        let page = list(params).await?;
         let found = page.result()?["tools"].as_array().ok_or_else(|| page.fault("`tools` is no array"))?;
         tools.extend(found.iter().cloned());
         cursor = page.result()?["nextCursor"].clone();

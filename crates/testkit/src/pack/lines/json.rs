@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow, ensure};
 use serde_json::{Value, json};
 
-use super::super::message::Era;
+use super::super::message::{PLACE, spelled};
 use super::super::modern::{Ask, Modern, pause};
 use super::super::wire::{Exchange, short};
 use super::super::world::World;
@@ -38,7 +38,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 /// Arguments whose bytes a typed model does not keep.
-const NASTY: &[&str] = &[
+pub(super) const NASTY: &[&str] = &[
     r#"{"z":1,"a":2,"m":3}"#,
     r#"{"whole":1.0,"exponent":1E3,"negative":-0,"small":1e-7}"#,
     r#"{"big":12345678901234567890123,"precise":0.1000000000000000055511151231257827}"#,
@@ -52,26 +52,17 @@ const NASTY: &[&str] = &[
 /// Levels of nesting that no honest request has.
 const LEVELS: usize = 20_000;
 
-/// Sends a call whose `arguments` are these bytes.
-async fn call_with(client: &Modern, tool: &str, arguments: &str) -> Result<Exchange> {
-    let place = "\u{1f}arguments\u{1f}";
-    let ask = Ask::new("tools/call", json!({"name": tool, "arguments": place})).declares(json!({}));
-    let id = json!("nasty");
-    let text = ask.message(&id).to_string().replace(&json!(place).to_string(), arguments);
-    let open = client.line.send(Some(&id), text, &ask.all_headers()).await?;
-    client.line.finish(open, &id, Era::Modern).await
-}
-
 async fn echo(world: &World) -> Result<()> {
     let client = world.client_with(&["echo"]).await?;
     for arguments in NASTY {
-        let told = call_with(&client, "echo", arguments).await?;
+        let told = client.tool_raw("echo", arguments).await?;
         told.judge(came_back(&told, arguments))?;
     }
     Ok(())
 }
 
-fn came_back(told: &Exchange, arguments: &str) -> Result<()> {
+/// Whether an answer of `echo` has the bytes that were sent.
+pub(super) fn came_back(told: &Exchange, arguments: &str) -> Result<()> {
     let result = told.result()?;
     let found = match result.get("structuredContent") {
         Some(_) => shape::raw_at(told.text(), &["result", "structuredContent"])?,
@@ -124,11 +115,9 @@ async fn depth(world: &World) -> Result<()> {
         let nested = format!("{}{middle}{}", open.repeat(LEVELS), close.repeat(LEVELS));
         let arguments = format!("{{\"name\":\"Ada\",\"deep\":{nested}}}");
         // A server may refuse it with any error, also one without an id, or hang up on it.
-        let place = "\u{1f}arguments\u{1f}";
-        let ask = Ask::new("tools/call", json!({"name": "greet", "arguments": place})).declares(json!({}));
+        let ask = Ask::new("tools/call", json!({"name": "greet", "arguments": PLACE})).declares(json!({}));
         let id = json!("deep");
-        let text = ask.message(&id).to_string().replace(&json!(place).to_string(), &arguments);
-        drop(client.line.send(Some(&id), text, &ask.all_headers()).await);
+        drop(client.line.send(Some(&id), spelled(&ask.message(&id), &arguments), &ask.all_headers()).await);
         client
             .is_well()
             .await

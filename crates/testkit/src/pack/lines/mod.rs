@@ -6,6 +6,7 @@ mod continuation;
 mod crossings;
 mod disconnect;
 mod errors;
+pub(super) mod gateway;
 mod headers;
 mod json;
 mod kill;
@@ -37,6 +38,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Check> {
         matrix::CHECKS,
         json::CHECKS,
         continuation::CHECKS,
+        gateway::CHECKS,
         headers::CHECKS,
         storm::CHECKS,
     ];

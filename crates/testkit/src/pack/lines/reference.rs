@@ -7,8 +7,10 @@ use anyhow::{Context, Result};
 use serde::Deserialize;
 use tokio::process::Command;
 
+use super::super::gateway::{Gateway, UPSTREAM};
 use super::super::report::{Status, Verdict};
-use super::super::world::World;
+use super::super::upstream::Fault;
+use super::super::world::{Transport, World};
 
 /// One line that the script prints.
 #[derive(Deserialize)]
@@ -21,27 +23,31 @@ struct Finding {
     message: String,
 }
 
-const ELSEWHERE: &[(u8, &str, &str)] = &[
-    (17, "gateway/quarantine", "needs a gateway with a bad upstream: no server alone can show it"),
-    (20, "official/suite", "run by itself: tests/conformance"),
-];
-
 /// What stands at the end of the report.
 pub(in super::super) async fn verdicts(world: &World) -> Vec<Verdict> {
     let options = &world.options;
     let name = |id: &str| format!("{}/{id}", world.transport.name());
     let mut told = vec![];
-    if options.wants("reference") {
-        told.extend(match &options.reference_client {
-            None => vec![verdict(name("reference/client"), 14, Status::Skipped, "needs --reference-client")],
-            Some(command) => match findings(world, command).await {
-                Ok(findings) => findings.into_iter().map(|found| found.verdict(&name("reference"))).collect(),
-                Err(error) => vec![verdict(name("reference/client"), 14, Status::Failure, &format!("{error:#}"))],
-            },
-        });
+    let server = options.server(world.transport);
+    if let Some(place) = server.filter(|_| options.wants("reference")) {
+        told.extend(of_client(world, name("reference"), 14, async |script| talk(world, script, place).await).await);
     }
-    let elsewhere = ELSEWHERE.iter().filter(|(_, id, _)| options.wants(id));
-    told.extend(elsewhere.map(|(line, id, why)| verdict(name(id), *line, Status::Elsewhere, why)));
+    if options.gateway(world.transport).is_none() && options.wants("gateway") {
+        // Who asks for it alone is told that it was not run.
+        let status = if options.scenarios.is_empty() { Status::Elsewhere } else { Status::Skipped };
+        told.push(verdict(
+            name("gateway"),
+            17,
+            status,
+            "needs --gateway or --gateway-http: no server alone can show it",
+        ));
+    } else if options.wants("gateway/client") {
+        told.extend(of_client(world, name("gateway/client"), 17, async |script| behind(world, script).await).await);
+    }
+    if server.is_some() && options.wants("official/suite") {
+        let status = Status::Elsewhere;
+        told.push(verdict(name("official/suite"), 20, status, "run by itself: tests/conformance"));
+    }
     told
 }
 
@@ -50,29 +56,52 @@ fn verdict(id: String, line: u8, status: Status, message: &str) -> Verdict {
 }
 
 impl Finding {
-    fn verdict(self, scenario: &str) -> Verdict {
+    fn verdict(self, scenario: &str, line: u8) -> Verdict {
         let status = match self.ok {
             Some(true) => Status::Success,
             Some(false) => Status::Failure,
             None => Status::Skipped,
         };
-        let mut verdict = verdict(format!("{scenario}/{}", self.id), 14, status, &self.message);
+        let mut verdict = verdict(format!("{scenario}/{}", self.id), line, status, &self.message);
         verdict.description = self.description;
         verdict
     }
 }
 
-async fn findings(world: &World, command: &str) -> Result<Vec<Finding>> {
-    let options = &world.options;
+/// What the script found, which `run` tells whom to talk to.
+async fn of_client(
+    world: &World,
+    scenario: String,
+    line: u8,
+    run: impl AsyncFn(Command) -> Result<Vec<Finding>>,
+) -> Vec<Verdict> {
+    let missing = |status, message: &str| vec![verdict(scenario.clone(), line, status, message)];
+    let Some(command) = &world.options.reference_client else {
+        return missing(Status::Skipped, "needs --reference-client");
+    };
     let mut script = Command::new("sh");
     script.args(["-c", command]).stdin(Stdio::null()).stderr(Stdio::inherit());
+    match run(script).await {
+        Ok(findings) => findings.into_iter().map(|found| found.verdict(&scenario, line)).collect(),
+        Err(error) => missing(Status::Failure, &format!("{error:#}")),
+    }
+}
+
+/// The client before a gateway whose upstream has every fault.
+async fn behind(world: &World, mut script: Command) -> Result<Vec<Finding>> {
+    let gateway = Gateway::start(world, Fault::All).await?;
+    script.env(UPSTREAM, &gateway.upstream);
+    talk(world, script, &gateway.place).await
+}
+
+/// The client before the server, or the gateway, at this place.
+async fn talk(world: &World, mut script: Command, place: &str) -> Result<Vec<Finding>> {
     match world.transport {
-        super::super::world::Transport::Http => {
-            script.env("MCP_PACK_URL", options.url.as_deref().unwrap_or_default());
-            script.env("MCP_PACK_HEADERS", options.headers.join("\n"));
+        Transport::Http => {
+            script.env("MCP_PACK_URL", place).env("MCP_PACK_HEADERS", world.options.headers.join("\n"));
         }
-        super::super::world::Transport::Stdio => {
-            script.env("MCP_PACK_COMMAND", options.command.as_deref().unwrap_or_default());
+        Transport::Stdio => {
+            script.env("MCP_PACK_COMMAND", place);
         }
     }
     let output = script.output().await?;
@@ -83,4 +112,25 @@ async fn findings(world: &World, command: &str) -> Result<Vec<Finding>> {
         .collect::<Result<_>>()?;
     anyhow::ensure!(output.status.success() && !findings.is_empty(), "the script ended with {}", output.status);
     Ok(findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use clap::Parser;
+
+    use super::super::super::Options;
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_gateway_its_line_is_named_and_never_passes() {
+        for (scenario, status) in [(None, Status::Elsewhere), (Some("--scenario=gateway"), Status::Skipped)] {
+            let options = ["mcp_pack", "--command", "true"].into_iter().chain(scenario);
+            let world = World::new(Transport::Stdio, Arc::new(Options::parse_from(options)));
+            let told = verdicts(&world).await;
+            let of_gateways: Vec<Status> = told.iter().filter(|it| it.line == 17).map(|it| it.status).collect();
+            assert_eq!(of_gateways, [status]);
+        }
+    }
 }
