@@ -9,6 +9,9 @@ use longshore_domain::job::QueueName;
 use super::clock::Clock;
 use super::session::Connector;
 
+/// Queues that are remembered to be on record; of more than these all are looked up anew.
+const QUEUES_MAX: usize = 1024;
+
 /// One process's share in a database.
 pub(super) struct Node {
     pub(super) connector: Connector,
@@ -44,6 +47,9 @@ impl Node {
     pub(super) fn learn<'q>(&self, queues: impl IntoIterator<Item = &'q QueueName>) {
         let mut known = self.lock();
         for queue in queues {
+            if known.len() >= QUEUES_MAX {
+                known.clear();
+            }
             known.insert(queue.clone());
         }
     }
