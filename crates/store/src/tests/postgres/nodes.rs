@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::future::try_join_all;
+use longshore_domain::access::{Principal, PrincipalClass};
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::EventRecord;
-use longshore_domain::store::{Claim, IdempotencyKey, NewJob, Store, StoreError};
+use longshore_domain::store::{Claim, IdempotencyKey, JobFilter, NewJob, Store, StoreError};
 
-use super::{Schema, client, terminate_all};
+use super::{Schema, client, terminate_all, until_waiting};
 use crate::conformance::Place;
 use crate::conformance::scene::{MANY, Scene, ended, node, queue, started};
 
@@ -94,6 +95,32 @@ async fn of_nodes_that_submit_under_one_key_one_is_first() {
         let (one, two) = (one.await.unwrap(), two.await.unwrap());
         assert_eq!((one.job.id, one.existing), (two.job.id, !two.existing));
     }
+}
+
+#[tokio::test]
+async fn of_classes_that_submit_one_key_of_one_name_on_two_nodes_one_is_first() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let other = schema.open().await;
+    let outsider = client(&schema).await;
+    let classes = [PrincipalClass::Person, PrincipalClass::Agent, PrincipalClass::Worker];
+    for (round, pair) in [[0, 1], [1, 0], [1, 2], [2, 2]].into_iter().enumerate() {
+        let key = || Some(IdempotencyKey { key: format!("key {round}"), digest: [7; 32] });
+        let calls = [&scene.store, &other].into_iter().zip(pair).map(|(store, class)| {
+            let principal = Principal { class: classes[class], name: "ann".into() };
+            let (store, new) = (Arc::clone(store), NewJob { principal, key: key(), ..scene.job() });
+            let now = scene.now();
+            async move { store.submit(new, None, now).await.unwrap().0 }
+        });
+        // Both have looked for the key before either can write it.
+        outsider.batch_execute("BEGIN; LOCK TABLE job IN EXCLUSIVE MODE").await.unwrap();
+        let calls: Vec<_> = calls.map(tokio::spawn).collect();
+        until_waiting(&schema, "INSERT INTO job %", 2).await;
+        outsider.batch_execute("COMMIT").await.unwrap();
+        let [one, two] = &try_join_all(calls).await.unwrap()[..] else { unreachable!("two were asked") };
+        assert_eq!((one.job.id, one.existing), (two.job.id, !two.existing));
+    }
+    assert_eq!(scene.store.jobs(JobFilter::default(), MANY).await.unwrap().len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
