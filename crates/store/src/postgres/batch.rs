@@ -16,7 +16,7 @@ use super::node::Node;
 use super::rows::{self, JOB_COLUMNS, JOB_WIDTH};
 use super::session::{Session, Step, Value};
 use super::submit::{Keyed, Supply, submit};
-use super::turn::{Turn, select_jobs, xid_sql};
+use super::turn::{Turn, select_jobs, who, who_sql};
 use crate::columns::KEY_CLASSES;
 use crate::draft::{Draft, Taken};
 
@@ -285,7 +285,7 @@ async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>>
     let labels: Vec<_> = needs.labels.iter().copied().collect();
     let queues: Vec<_> = needs.queues.iter().copied().collect();
     let (lock_jobs, numbers, keyed) = (lock_jobs_sql(), numbers_sql(), keyed_sql());
-    let (ready, xid) = (ready_sql(), xid_sql());
+    let (ready, who) = (ready_sql(), who_sql());
     let mut steps = vec![Step::new("BEGIN", vec![])];
     let mut reads = vec![Read::Nothing];
     let mut read = |what, wanted: bool, step| {
@@ -303,7 +303,7 @@ async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>>
     let along = vec![&needs.slots as Value<'_>, &needs.freed, &labels, &queues, &needs.jobs];
     read(Read::Ready, needs.slots > 0, Step::new(&ready, along));
     // Last: whatever is judged by the time is locked by then.
-    read(Read::Xid, true, Step::new(&xid, vec![]));
+    read(Read::Who, true, Step::new(&who, vec![]));
     let answers = session.run(&steps).await?;
     let mut loaded = Loaded::default();
     for (read, rows) in reads.iter().zip(&answers) {
@@ -322,7 +322,7 @@ enum Read {
     Asked,
     Draining,
     Ready,
-    Xid,
+    Who,
 }
 
 impl Read {
@@ -352,10 +352,7 @@ impl Read {
                 desk.draining = rows.iter().map(|row| rows::parse(row, 0)).collect::<Attempted<_>>()?;
             }
             Self::Ready => ready(rows, desk)?,
-            Self::Xid => {
-                *xid = rows.first().map(|row| rows::get(row, 0)).transpose()?.unwrap_or_default();
-                *present = rows::present(rows, 1)?;
-            }
+            Self::Who => (*xid, *present) = who(rows)?,
         }
         Ok(())
     }

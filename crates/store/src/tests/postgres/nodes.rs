@@ -12,7 +12,9 @@ use longshore_domain::store::{Claim, IdempotencyKey, JobFilter, NewJob, Store, S
 
 use super::{Schema, client, terminate_all, until_waiting};
 use crate::conformance::Place;
-use crate::conformance::scene::{MANY, Scene, ended, node, queue, started};
+use crate::conformance::nodes::new_node;
+use crate::conformance::scene::{LEASE, MANY, Scene, ended, node, queue, started};
+use crate::postgres::migrations::SCHEMA_NEWEST;
 
 const NODES: u128 = 3;
 const JOBS: usize = 120;
@@ -169,6 +171,36 @@ async fn a_node_that_could_not_hear_looks_once_it_can_again() {
         scene.accept(scene.job()).await;
         mark = other.changed(mark).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_node_whose_schema_a_newer_one_has_changed_takes_part_no_more() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let (silent, beating) = (schema.open().await, schema.open().await);
+    beating.join(new_node(1), LEASE, scene.now()).await.unwrap();
+    let job = scene.running(scene.job()).await;
+    let newer = client(&schema).await;
+    let set = async |version: u32| {
+        let sql = format!("UPDATE meta SET schema_version = {version}, compatible_from = {version}");
+        newer.batch_execute(&sql).await.unwrap();
+    };
+    set(99).await;
+    let refused = |error| matches!(error, StoreError::Newer { found: 99, .. });
+    assert!(refused(scene.record(job.id, ended(&job, 0)).await.unwrap_err()));
+    let beat = beating.beat(node(1), new_node(1).incarnation, LEASE, scene.now()).await;
+    assert!(refused(beat.unwrap_err()));
+    set(SCHEMA_NEWEST).await;
+    // It would not know what happened meanwhile: only a new start takes part again.
+    for store in [&scene.store, &beating] {
+        assert!(refused(store.claim(scene.room(1), scene.now()).await.unwrap_err()));
+        assert!(refused(store.job(job.id).await.unwrap_err()));
+        assert!(refused(store.facts().await.unwrap_err()));
+    }
+    assert_eq!(silent.job(job.id).await.unwrap(), Some(job.clone()), "nothing was written");
+    scene.store.close().await;
+    let scene = scene.with(schema.open().await);
+    assert!(scene.happen(job.id, ended(&job, 0)).await.is_finished());
 }
 
 /// What a program that knows the first step of the schema alone writes when it accepts a job, and where it looks for
