@@ -233,6 +233,21 @@ async fn an_older_program_goes_on_beside_this_one_and_never_takes_what_it_may_no
     assert_eq!(scene.store.claim(room, scene.now()).await.unwrap()[0].job.id, labelled.id);
 }
 
+#[tokio::test]
+async fn durations_without_a_date_are_dated_in_batches() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let older = "INSERT INTO duration (likeness, samples) SELECT n, '' FROM generate_series(1, 5) AS n";
+    client(&schema).await.batch_execute(older).await.unwrap();
+    let forget = async |limit| scene.store.forget_samples(LEASE, limit, scene.now()).await.unwrap();
+    assert_eq!((forget(2).await, forget(2).await), (2, 2));
+    scene.pass(2 * LEASE);
+    // One is dated, two are old by now.
+    assert_eq!((forget(3).await, forget(3).await, forget(3).await), (3, 2, 0));
+    scene.pass(2 * LEASE);
+    assert_eq!((forget(3).await, forget(3).await), (1, 0));
+}
+
 /// Earlier programs kept keys of one name apart by class.
 #[tokio::test]
 async fn keys_of_earlier_programs_still_name_their_jobs() {
