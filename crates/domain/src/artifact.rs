@@ -181,6 +181,10 @@ pub trait Artifacts: fmt::Debug + Send + Sync + 'static {
     /// rule of their own are asked for nothing.
     async fn sweep(&self, before: Timestamp) -> Result<u64, ArtifactError>;
 
+    /// Keeps bytes that are no artifact, under a name that nothing else there has; durable once this returns. Nobody here
+    /// reads, lists or deletes them: they are for people.
+    async fn archive(&self, name: &str, bytes: Vec<u8>) -> Result<(), ArtifactError>;
+
     /// Where it is, without secrets.
     fn location(&self) -> &str;
 }

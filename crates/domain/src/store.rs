@@ -374,6 +374,7 @@ pub trait Store: ArtifactRecords + ScheduleRecords + Send + Sync + 'static {
     async fn samples(&self, likeness: u64) -> Result<Vec<Duration>, StoreError>;
 
     /// Forgets how long jobs of up to `limit` likenesses took of which nothing was learned for `age`; how many these were.
+    /// Likenesses of which a former schema did not say when something was learned count as learned of now, and among them.
     async fn forget_samples(&self, age: Duration, limit: usize, now: Timestamp) -> Result<usize, StoreError>;
 
     /// How many jobs stand where.

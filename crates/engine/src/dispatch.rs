@@ -33,7 +33,8 @@ async fn go_on(inner: &Arc<Inner>) -> bool {
             tracing::error!(%error, "ready jobs could not be claimed");
             tokio::select! {
                 () = inner.draining.cancelled() => false,
-                () = tokio::time::sleep(FAILURE_PAUSE) => true,
+                // What a newer node has made of the store is for newer ones.
+                () = tokio::time::sleep(FAILURE_PAUSE) => !matches!(error, StoreError::Newer { .. }),
             }
         }
     }

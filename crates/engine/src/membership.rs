@@ -35,7 +35,7 @@ pub(crate) async fn join(inner: &Inner) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Has this node heard of until the engine closes.
+/// Has this node heard of until the engine closes, or a newer one has changed the schema beyond what this one knows.
 pub(crate) async fn run(inner: Arc<Inner>) {
     let mut pause = inner.settings.lease / 3;
     loop {
@@ -45,6 +45,14 @@ pub(crate) async fn run(inner: Arc<Inner>) {
         }
         pause = match beat(&inner).await {
             Ok(()) => inner.settings.lease / 3,
+            Err(error @ StoreError::Newer { .. }) => {
+                tracing::error!(
+                    %error,
+                    "a newer node has changed the database: this one takes part no more, what runs here goes on; start the \
+                     newer Longshore here"
+                );
+                return;
+            }
             Err(error) => {
                 tracing::warn!(%error, "other nodes cannot hear of this one");
                 FAILURE_PAUSE.min(inner.settings.lease / 3)

@@ -22,7 +22,7 @@ pub struct Settings {
     pub run_dir: PathBuf,
     /// Output of attempts, one folder a day.
     pub output_dir: PathBuf,
-    /// Compressed records of jobs that retention removed.
+    /// Compressed records of jobs that retention removed, where output is not kept elsewhere.
     pub archive_dir: PathBuf,
     /// Program that acts as spawner and shim, with the arguments that make it so.
     pub shim_program: PathBuf,

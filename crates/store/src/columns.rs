@@ -47,6 +47,9 @@ pub(crate) fn class_name(class: PrincipalClass) -> &'static str {
     }
 }
 
+/// The class of which every key has a row where several processes write.
+pub(crate) const KEY_CLASS: &str = "person";
+
 /// Every class: principals of one name share their keys. A row of a key has the class of its principal all the same, by
 /// which programs of earlier versions look it up.
 pub(crate) const KEY_CLASSES: &str = "('person', 'agent', 'worker', 'node')";

@@ -76,11 +76,13 @@ fn looked(home: &Home) -> String {
     text
 }
 
+fn at(folder: &Path) -> String {
+    format!("postgres://longshore@{}/postgres", folder.display().to_string().replace('/', "%2F"))
+}
+
 #[test]
 fn servers_that_cannot_be_used_are_told_apart() {
     let nowhere = tempfile::tempdir().unwrap();
-    let at =
-        |folder: &Path| format!("postgres://longshore@{}/postgres", folder.display().to_string().replace('/', "%2F"));
     let away = looked(&home_at(&at(nowhere.path())));
     assert!(away.contains("cannot be used: ") && away.contains("check that the server runs"), "{away}");
 
@@ -95,6 +97,32 @@ fn servers_that_cannot_be_used_are_told_apart() {
     assert!(looked(&home).contains("schema 99"));
     let refused = home.run(&["run", "--", "true"]);
     assert!(refused.stderr.contains("error[store_newer]"), "{refused:?}");
+}
+
+#[test]
+fn a_daemon_whose_database_a_newer_one_has_changed_takes_part_no_more() {
+    let server = Server::own();
+    let home = home_at(&at(server.folder()));
+    let go = home.scratch("go");
+    let id = home.submit(&["--", "sh", "-c", &until_there(&go)]);
+    assert_eq!(home.first_line(&id), "up\n");
+    let move_on = |by: i32| {
+        let set = "UPDATE longshore.meta SET schema_version = schema_version";
+        server.sql(&format!("{set} + {by}, compatible_from = compatible_from + {by}"));
+    };
+    move_on(99);
+    let submit = || home.ask("POST", "/api/v1/jobs", r#"{"command":["true"],"cwd":"/"}"#);
+    let refused = submit();
+    assert_eq!((refused.status, refused.code().as_str()), (500, "store_newer"), "{refused:?}");
+    let health = home.ask("GET", "/health", "");
+    assert_eq!((health.status, health.json()["store"].as_str()), (503, Some("store_newer")), "{health:?}");
+    std::fs::write(&go, "").unwrap();
+    move_on(-99);
+    assert_eq!(submit().code(), "store_newer", "only a new start takes part again");
+    home.run(&["down"]).ok();
+    assert_eq!(home.run(&["wait", &id]).code, 7, "what ran went on");
+    assert_eq!(home.run(&["logs", &id]).text(), "up\ndown\n");
+    assert_eq!(home.run(&["ls", "--json"]).ok().text().lines().count(), 1, "what was refused made no job");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a caller can ask for; one operation per file. Every door comes through here.
 
 mod account;
+mod archive;
 mod attempt_output;
 mod brief;
 mod cancel;

@@ -1,22 +1,16 @@
 //! Removing what has grown old: first output, then records, which are archived before they are deleted.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::path::PathBuf;
 
-use longshore_domain::fault::{Fault, FaultCode};
-use longshore_domain::job::{EventKind, EventRecord, JobSpec, Question};
+use longshore_domain::fault::Fault;
 use longshore_domain::store::OldJobs;
-use longshore_domain::{EventSeq, Job, JobId, Timestamp};
+use longshore_domain::{Job, JobId};
 use serde::Serialize;
 
 use crate::Engine;
 
 /// Jobs handled in one transaction.
 const BATCH_MAX: usize = 500;
-/// Events of one job that the archive keeps.
-const EVENTS_MAX: usize = 10_000;
 
 /// What retention removed, or would remove.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -39,15 +33,6 @@ pub struct RetentionReport {
     pub dry_run: bool,
 }
 
-#[derive(Serialize)]
-struct Archived<'a> {
-    job: &'a Job,
-    spec: JobSpec,
-    events: Vec<EventRecord>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    questions: Vec<Question>,
-}
-
 impl Engine {
     /// Removes output and records that are older than the retention allows, the oldest output beyond the space ceiling,
     /// output that no record leads to, and objects that no job has. Pinned and unfinished jobs are never touched. Can be
@@ -57,7 +42,8 @@ impl Engine {
     /// here at once and on every other node when that one cleans its own folder.
     ///
     /// # Errors
-    /// The store's own, or `file_failed` when the archive cannot be written: then no record was removed.
+    /// The store's own, or `file_failed` or `artifacts_unavailable` when the archive cannot be written: then no record was
+    /// removed.
     pub async fn gc(&self, dry_run: bool) -> Result<RetentionReport, Fault> {
         let _alone = self.inner.cleaning.lock().await;
         let mut report = RetentionReport { dry_run, ..RetentionReport::default() };
@@ -141,49 +127,5 @@ impl Engine {
             report.records += removed.len() as u64;
             self.delete_outputs(&jobs, removed);
         }
-    }
-
-    /// Puts the records of these jobs into the archive, each whole; which, for some may have been removed meanwhile.
-    async fn archive(&self, jobs: &[Job]) -> Result<Vec<JobId>, Fault> {
-        let (mut lines, mut archived) = (Vec::new(), vec![]);
-        for job in jobs {
-            let events = self.inner.store.events(EventSeq(0), Some(job.id), EVENTS_MAX).await?;
-            let asked = events.iter().any(|event| event.kind == EventKind::Asked);
-            let questions = if asked { self.inner.store.questions(job.id).await? } else { vec![] };
-            // It goes with the rest in one transaction: as long as it is there, what was read before is whole.
-            let Some(spec) = self.inner.store.spec(job.id).await? else { continue };
-            serde_json::to_writer(&mut lines, &Archived { job, spec, events, questions }).map_err(Fault::internal)?;
-            lines.push(b'\n');
-            archived.push(job.id);
-        }
-        if archived.is_empty() {
-            return Ok(archived);
-        }
-        let path = self.inner.settings.archive_dir.join(archive_name(self.inner.clock.now()));
-        tokio::task::spawn_blocking(move || append_compressed(&path, &lines)).await.map_err(Fault::internal)?.map_err(
-            |error| {
-                Fault::new(FaultCode::FileFailed, "the archive of old records cannot be written")
-                    .why(error.to_string())
-                    .next("free some space or correct its permissions; no record was removed")
-            },
-        )?;
-        Ok(archived)
-    }
-}
-
-fn archive_name(now: Timestamp) -> String {
-    let text = now.to_string();
-    format!("jobs-{}.jsonl.zst", text.get(..7).unwrap_or("undated"))
-}
-
-/// Appends one compressed frame and waits until it is on the disk; frames of one file read as one stream.
-fn append_compressed(path: &PathBuf, lines: &[u8]) -> std::io::Result<()> {
-    let frame = zstd::bulk::compress(lines, 3)?;
-    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
-    file.write_all(&frame)?;
-    file.sync_all()?;
-    match path.parent() {
-        Some(folder) => std::fs::File::open(folder)?.sync_all(),
-        None => Ok(()),
     }
 }

@@ -28,6 +28,8 @@ pub use options::ArtifactOptions;
 const HEAD: &[u8] = b"longshore artifact 1\n";
 /// The folder of the objects.
 const OBJECTS: &str = "objects";
+/// The folder of what is archived.
+const ARCHIVE: &str = "archive";
 /// Written by [`Artifacts::check`], for whoever finds the place.
 const README: &str = "README.txt";
 const README_TEXT: &str = "What Longshore keeps for jobs. `zstd -d` reads an object; change or delete nothing here.\n";
@@ -113,6 +115,11 @@ impl Artifacts for ObjectArtifacts {
             Some(folder) => folder::sweep(folder, before, &self.place).await,
             None => Ok(0),
         }
+    }
+
+    async fn archive(&self, name: &str, bytes: Vec<u8>) -> Result<(), ArtifactError> {
+        let written = self.objects.put(&self.root.clone().join(ARCHIVE).join(name), bytes.into()).await;
+        written.map(drop).map_err(|error| self.place.failed("archive records", error))
     }
 
     fn location(&self) -> &str {

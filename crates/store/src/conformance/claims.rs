@@ -118,6 +118,37 @@ pub async fn limits_hold_after_the_store_was_opened_again(place: &dyn Place) {
     assert_eq!(scene.take_ids(5).await, [jobs[2].id]);
 }
 
+pub async fn a_queue_that_was_idle_keeps_its_limit_and_takes_its_turn(place: &dyn Place) {
+    let scene = Scene::new(place).await;
+    let of = |name: &str| NewJob { queue: queue(name), ..scene.job() };
+    scene.set_queue("one", 1).await;
+    scene.ran(of("one"), 0).await;
+    // More than any store remembers.
+    for name in 0..1_500 {
+        let (once, _) = scene.store.submit(of(&format!("once-{name}")), None, scene.now()).await.expect("accepted");
+        scene.happen(once.job.id, cancel()).await;
+    }
+    assert_eq!(scene.take_ids(5).await, []);
+    scene.set_queue("once-7", 0).await;
+    let paused = scene.accept(of("once-7")).await;
+    let line = [scene.accept(of("one")).await, scene.accept(of("one")).await];
+    let other = scene.accept(of("once-8")).await;
+    let [first, second] = &scene.take(5).await[..] else { panic!("each queue that is not paused lends a place") };
+    assert_eq!((first.job.id, second.job.id), (line[0].id, other.id));
+    // One that goes back into a queue that was empty is taken with what happened to it.
+    let back = Event::GivenBack { token: AttemptNumber(1), reason: "no room".into() };
+    let (change, taken) = scene.store.record(other.id, back, Some(scene.room(5)), scene.now()).await;
+    assert_eq!(change.expect("given back").job.state, JobState::Queued);
+    assert_eq!(taken.iter().map(|taken| taken.job.id).collect::<Vec<_>>(), [other.id]);
+    let scene = scene.reopened(place).await;
+    scene.happen(line[0].id, cancel()).await;
+    assert_eq!(scene.take_ids(5).await, [], "whoever stops holds its place, also over a new start");
+    scene.set_queue("once-7", 1).await;
+    scene.happen(line[0].id, ended(&first.job, 0)).await;
+    assert_eq!(scene.take_ids(5).await, [paused.id, line[1].id]);
+    assert_eq!(scene.store.queues().await.expect("read").len(), 1_501);
+}
+
 pub async fn concurrent_claims_take_each_job_once(place: &dyn Place) {
     let scene = Arc::new(Scene::new(place).await);
     scene.set_queue("default", 10_000).await;

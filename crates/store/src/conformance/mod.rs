@@ -53,6 +53,7 @@ macro_rules! conformance {
             claims::a_paused_queue_gives_nothing_and_holds_up_no_other,
             claims::queues_are_made_when_first_named_and_keep_their_limits,
             claims::limits_hold_after_the_store_was_opened_again,
+            claims::a_queue_that_was_idle_keeps_its_limit_and_takes_its_turn,
             claims::concurrent_claims_take_each_job_once,
             claims::a_long_line_keeps_its_order_while_others_join_and_leave,
             claims::a_position_counts_those_who_come_before,

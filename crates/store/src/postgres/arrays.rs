@@ -199,14 +199,18 @@ impl<'a> JobRow<'a> {
 
 impl<'a> Keys<'a> {
     /// The keys of new jobs in one order for all, so that two who insert the same ones do not wait for each other.
+    ///
+    /// Beside the row of its principal's class a key has that of [`columns::KEY_CLASS`], so that of principals of one name
+    /// and different classes who submit it at the same instant one is first.
     fn of(accepted: &[(JobNumber, &'a Draft)]) -> Self {
-        let keyed = accepted.iter().filter_map(|(number, draft)| {
-            let key = draft.new.key.as_ref()?;
-            let class = columns::class_name(draft.new.principal.class);
-            Some((class, draft.new.principal.name.as_str(), key, number.0 as i64))
+        let keyed = accepted.iter().filter_map(|(number, draft)| Some((draft, draft.new.key.as_ref()?, number)));
+        let rows = keyed.flat_map(|(draft, key, number)| {
+            let classes = [columns::class_name(draft.new.principal.class), columns::KEY_CLASS];
+            classes.map(|class| (class, draft.new.principal.name.as_str(), key, number.0 as i64))
         });
-        let mut keyed: Vec<_> = keyed.collect();
+        let mut keyed: Vec<_> = rows.collect();
         keyed.sort_unstable_by_key(|(class, name, key, _)| (*class, *name, key.key.as_str()));
+        keyed.dedup_by_key(|(class, name, key, _)| (*class, *name, key.key.as_str()));
         let mut keys = Self::default();
         for (class, name, key, number) in keyed {
             keys.principal_class.push(class);

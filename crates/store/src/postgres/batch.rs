@@ -14,9 +14,9 @@ use super::errors::{Attempted, Trouble};
 use super::landing::{self, Landed};
 use super::node::Node;
 use super::rows::{self, JOB_COLUMNS, JOB_WIDTH};
-use super::session::{Session, Step};
+use super::session::{Session, Step, Value};
 use super::submit::{Keyed, Supply, submit};
-use super::turn::{Turn, select_jobs, xid_sql};
+use super::turn::{Turn, select_jobs, who, who_sql};
 use crate::columns::KEY_CLASSES;
 use crate::draft::{Draft, Taken};
 
@@ -158,6 +158,8 @@ struct Needs<'b> {
     questions: Vec<String>,
     askers: Vec<String>,
     slots: i64,
+    /// Where the new jobs stand.
+    queues: BTreeSet<&'b str>,
     /// What those who claim have, together.
     labels: BTreeSet<&'b str>,
     /// At most so many places become free, or ready jobs leave their line, before jobs are claimed.
@@ -175,6 +177,7 @@ impl<'b> Needs<'b> {
             match &request.ask {
                 Ask::Submit(draft) => {
                     needs.jobs.extend(draft.new.after.iter().map(ToString::to_string));
+                    needs.queues.insert(draft.new.queue.as_str());
                     needs.drafts.push(draft);
                 }
                 Ask::Record { job, event } => {
@@ -246,11 +249,12 @@ pub(super) const LOCK_CLAIMS: &str =
 /// Nodes that take no jobs.
 const DRAINING: &str = "SELECT id FROM node WHERE draining";
 
-/// All queues with how much of each is taken, each with as many of the first ready jobs of each of its lines that `$3`
-/// may take as `$1` slots can take if up to `$2` places become free, or jobs leave the line, before. A row that somebody
-/// changes just now is passed over.
+/// The queues that have ready jobs, or may have some in a moment (`$4`, and those of the jobs `$5`), with how much of each
+/// is taken, each with as many of the first ready jobs of each of its lines that `$3` may take as `$1` slots can take if up
+/// to `$2` places become free, or jobs leave the line, before. A row that somebody changes just now is passed over.
 ///
-/// Lines that require labels are found by going from phase to phase along the index, and only for those who have some.
+/// Lines that require labels are found by going from phase to phase along the index, and only for those who have some;
+/// queues by going from one to the next within a phase, so that those without ready jobs cost nothing.
 pub(crate) fn ready_sql() -> String {
     format!(
         "WITH RECURSIVE step (phase) AS (\
@@ -260,8 +264,15 @@ pub(crate) fn ready_sql() -> String {
          WHERE starts_with(step.phase, 'queued ')), \
          p AS MATERIALIZED (SELECT 'queued' AS phase UNION ALL SELECT phase FROM step \
          WHERE starts_with(phase, 'queued ') AND string_to_array(substr(phase, 8), ' ') <@ $3::text[]), \
+         line (phase, queue) AS (\
+         SELECT p.phase, n.queue FROM p CROSS JOIN LATERAL \
+         (SELECT s.queue FROM standing AS s WHERE s.phase = p.phase ORDER BY s.queue LIMIT 1) AS n \
+         UNION ALL SELECT line.phase, n.queue FROM line CROSS JOIN LATERAL (SELECT s.queue FROM standing AS s \
+         WHERE s.phase = line.phase AND s.queue > line.queue ORDER BY s.queue LIMIT 1) AS n), \
+         n AS MATERIALIZED (SELECT queue FROM line UNION SELECT unnest($4::text[]) UNION SELECT s.queue \
+         FROM unnest($5::text[]) AS u(id) JOIN job AS i ON i.id = u.id JOIN standing AS s ON s.job = i.number), \
          q AS MATERIALIZED (SELECT name, concurrency, (SELECT count(*) FROM standing AS l \
-         WHERE l.phase = 'live' AND l.queue = queue.name) AS live FROM queue) \
+         WHERE l.phase = 'live' AND l.queue = name) AS live FROM n JOIN queue ON name = n.queue) \
          SELECT {JOB_COLUMNS}, q.name, q.concurrency, q.live FROM q CROSS JOIN p LEFT JOIN LATERAL \
          (SELECT * FROM standing AS r WHERE r.phase = p.phase AND r.queue = q.name ORDER BY r.priority DESC, r.job \
          LIMIT greatest(0, least($1::bigint + $2::bigint, q.concurrency - q.live + $2)) FOR UPDATE SKIP LOCKED) AS s ON true \
@@ -272,8 +283,9 @@ pub(crate) fn ready_sql() -> String {
 async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>> {
     let keys = KeyColumns::of(&needs.drafts);
     let labels: Vec<_> = needs.labels.iter().copied().collect();
+    let queues: Vec<_> = needs.queues.iter().copied().collect();
     let (lock_jobs, numbers, keyed) = (lock_jobs_sql(), numbers_sql(), keyed_sql());
-    let (ready, xid) = (ready_sql(), xid_sql());
+    let (ready, who) = (ready_sql(), who_sql());
     let mut steps = vec![Step::new("BEGIN", vec![])];
     let mut reads = vec![Read::Nothing];
     let mut read = |what, wanted: bool, step| {
@@ -288,9 +300,10 @@ async fn load<'d>(session: &Session, needs: &Needs<'_>) -> Attempted<Loaded<'d>>
     read(Read::Asked, !needs.askers.is_empty(), Step::new(ASKED, vec![&needs.questions, &needs.askers]));
     read(Read::Nothing, needs.slots > 0, Step::new(LOCK_CLAIMS, vec![]));
     read(Read::Draining, needs.slots > 0, Step::new(DRAINING, vec![]));
-    read(Read::Ready, needs.slots > 0, Step::new(&ready, vec![&needs.slots, &needs.freed, &labels]));
+    let along = vec![&needs.slots as Value<'_>, &needs.freed, &labels, &queues, &needs.jobs];
+    read(Read::Ready, needs.slots > 0, Step::new(&ready, along));
     // Last: whatever is judged by the time is locked by then.
-    read(Read::Xid, true, Step::new(&xid, vec![]));
+    read(Read::Who, true, Step::new(&who, vec![]));
     let answers = session.run(&steps).await?;
     let mut loaded = Loaded::default();
     for (read, rows) in reads.iter().zip(&answers) {
@@ -309,7 +322,7 @@ enum Read {
     Asked,
     Draining,
     Ready,
-    Xid,
+    Who,
 }
 
 impl Read {
@@ -339,10 +352,7 @@ impl Read {
                 desk.draining = rows.iter().map(|row| rows::parse(row, 0)).collect::<Attempted<_>>()?;
             }
             Self::Ready => ready(rows, desk)?,
-            Self::Xid => {
-                *xid = rows.first().map(|row| rows::get(row, 0)).transpose()?.unwrap_or_default();
-                *present = rows::present(rows, 1)?;
-            }
+            Self::Who => (*xid, *present) = who(rows)?,
         }
         Ok(())
     }

@@ -7,7 +7,8 @@ use longshore_domain::id::JobNumber;
 use longshore_domain::job::{Job, QueueName, StateName};
 use longshore_domain::label::Labels;
 
-/// All queues and the first ready jobs of each, as read under the lock of claims; nothing if the batch claims nothing.
+/// The queues that have ready jobs or may have some by the end of the batch, and the first of those of each, as read under
+/// the lock of claims; nothing if the batch claims nothing.
 #[derive(Default)]
 pub(super) struct Lines(BTreeMap<QueueName, Queue>);
 

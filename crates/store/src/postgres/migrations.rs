@@ -3,6 +3,8 @@
 //! Nodes of different versions may share a database while they are upgraded one by one: a step says from which schema
 //! on programs can work with what it leaves behind.
 
+use tokio_postgres::Row;
+
 use super::errors::{Attempted, Trouble};
 use super::session::Session;
 
@@ -58,6 +60,9 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
 
 /// The newest schema version that this build knows.
 pub(crate) const SCHEMA_NEWEST: u32 = MIGRATIONS.len() as u32;
+
+/// What `meta` tells of the schema.
+pub(super) const COLUMNS: &str = "schema_version, compatible_from";
 
 /// What the database says of its schema.
 struct Found {
@@ -134,13 +139,22 @@ pub(super) async fn version(session: &Session) -> Attempted<u32> {
 }
 
 async fn read(session: &Session) -> Attempted<Found> {
-    let rows = session.query("SELECT schema_version, compatible_from FROM meta", &[]).await?;
+    let rows = session.query(&format!("SELECT {COLUMNS} FROM meta"), &[]).await?;
     let row = rows.first().ok_or_else(|| Trouble::Other("the table `meta` is empty".into()))?;
-    let number = |at| row.try_get::<_, i64>(at).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
-    Ok(Found { version: number(0)?, compatible_from: number(1)? })
+    Found::of(row, 0)
+}
+
+/// Checks that this build can work with the schema that a row of `meta` tells, which has [`COLUMNS`] from place `at` on.
+pub(super) fn judge(row: &Row, at: usize) -> Attempted<()> {
+    Found::of(row, at)?.judge()
 }
 
 impl Found {
+    fn of(row: &Row, at: usize) -> Attempted<Self> {
+        let number = |at| row.try_get::<_, i64>(at).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
+        Ok(Self { version: number(at)?, compatible_from: number(at + 1)? })
+    }
+
     fn judge(&self) -> Attempted<()> {
         match self.compatible_from {
             0..=SCHEMA_NEWEST => Ok(()),

@@ -130,7 +130,9 @@ impl PostgresStore {
     }
 
     fn doors(&self) -> Result<Doors, StoreError> {
-        self.doors.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)
+        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)?;
+        doors.pool.node.takes_part()?;
+        Ok(doors)
     }
 }
 

@@ -91,6 +91,7 @@ impl Pool {
 
     /// Waits until it may be tried again. What broke one connection may have broken those that nobody has used since.
     async fn again(&self, tries: &mut Tries, operation: &'static str, trouble: Trouble) -> Result<(), StoreError> {
+        self.node.heed(&trouble);
         if trouble.is_loss() {
             lock(&self.idle).clear();
         }

@@ -91,19 +91,15 @@ pub(super) async fn remove(node: &Node, turn: &Turn<'_>, ids: &[JobId]) -> Attem
     Ok(removed.iter().map(|job| job.id).collect())
 }
 
-fn date_sql() -> String {
-    format!(
-        "UPDATE duration SET learned_at = {} WHERE likeness IN \
-         (SELECT likeness FROM duration WHERE learned_at IS NULL FOR UPDATE SKIP LOCKED)",
-        present_or("$1")
-    )
-}
-
+/// Dates up to `$3` durations, and of the rest of these deletes old ones.
 fn forget_sql() -> String {
+    let now = present_or("$1");
     format!(
-        "DELETE FROM duration WHERE likeness IN (SELECT likeness FROM duration WHERE learned_at < {} - $2::bigint \
-         LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING likeness",
-        present_or("$1")
+        "WITH dated AS (UPDATE duration SET learned_at = {now} WHERE likeness IN (SELECT likeness FROM duration \
+         WHERE learned_at IS NULL LIMIT $3 FOR UPDATE SKIP LOCKED) RETURNING 1), \
+         forgotten AS (DELETE FROM duration WHERE likeness IN (SELECT likeness FROM duration \
+         WHERE learned_at < {now} - $2::bigint LIMIT $3 - (SELECT count(*) FROM dated) FOR UPDATE SKIP LOCKED) \
+         RETURNING 1) SELECT (SELECT count(*) FROM dated) + (SELECT count(*) FROM forgotten)"
     )
 }
 
@@ -116,9 +112,8 @@ pub(super) async fn forget_samples(
     now: Timestamp,
 ) -> Attempted<usize> {
     let (said, age) = (node.clock.said(now), i64::try_from(age.as_millis()).unwrap_or(i64::MAX / 2));
-    let (date, forget) = (date_sql(), forget_sql());
-    let steps = [Step::new(&date, vec![&said]), Step::new(&forget, vec![&said, &age, &limit])];
-    let answers = turn.session.run(&steps).await?;
+    let rows = turn.session.query(&forget_sql(), &[&said, &age, &limit]).await?;
+    let done = rows.first().map_or(Ok(0), |row| rows::get::<i64>(row, 0))?;
     land(node, turn, &Desk::default()).await?;
-    Ok(answers.last().map_or(0, Vec::len))
+    Ok(usize::try_from(done).unwrap_or_default())
 }

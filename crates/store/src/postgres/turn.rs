@@ -3,16 +3,29 @@
 use longshore_domain::id::JobNumber;
 use longshore_domain::job::Job;
 use longshore_domain::time::Timestamp;
+use tokio_postgres::Row;
 
 use super::clock::PRESENT;
 use super::errors::{Attempted, Trouble};
+use super::migrations;
 use super::node::Node;
 use super::rows::{self, JOB_COLUMNS};
 use super::session::{Session, Step, Value};
 
-/// Says who the transaction is, so that its end can be looked up over another connection, and what time it is.
-pub(super) fn xid_sql() -> String {
-    format!("SELECT pg_current_xact_id()::text, {PRESENT}")
+/// Says who the transaction is, so that its end can be looked up over another connection, what time it is, and whether this
+/// build can still work with the schema: a newer node may have changed it since the connection was made.
+pub(super) fn who_sql() -> String {
+    format!("SELECT pg_current_xact_id()::text, {PRESENT}, {} FROM meta", migrations::COLUMNS)
+}
+
+/// What [`who_sql`] says.
+///
+/// # Errors
+/// [`Trouble::Newer`]: whoever goes on would write what the schema no longer means.
+pub(super) fn who(rows: &[Row]) -> Attempted<(String, Timestamp)> {
+    let row = rows.first().ok_or_else(|| Trouble::Other("the transaction has no id".into()))?;
+    migrations::judge(row, 2)?;
+    Ok((rows::get(row, 0)?, rows::time(row, 1)?))
 }
 
 /// A transaction that is open.
@@ -25,10 +38,10 @@ impl<'s> Turn<'s> {
     /// Opens a transaction.
     pub(super) async fn begin(session: &'s Session) -> Attempted<Self> {
         session.mark_open();
-        let xid = xid_sql();
-        let answers = session.run(&[Step::new("BEGIN", vec![]), Step::new(&xid, vec![])]).await?;
-        let row = answers.iter().flatten().next().ok_or_else(|| Trouble::Other("the transaction has no id".into()))?;
-        Ok(Self { session, xid: rows::get(row, 0)? })
+        let sql = who_sql();
+        let answers = session.run(&[Step::new("BEGIN", vec![]), Step::new(&sql, vec![])]).await?;
+        let (xid, _) = who(answers.last().map_or(&[], Vec::as_slice))?;
+        Ok(Self { session, xid })
     }
 
     /// Reads and locks the jobs that `sql` selects.

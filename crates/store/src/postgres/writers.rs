@@ -123,7 +123,10 @@ impl Post {
         loop {
             match self.attempt(requests).await {
                 Ok(answers) => return Ok(answers),
-                Err(trouble) => tries.again(trouble).await?,
+                Err(trouble) => {
+                    self.node.heed(&trouble);
+                    tries.again(trouble).await?;
+                }
             }
         }
     }

@@ -155,7 +155,7 @@ impl<'c> Desk<'c> {
             effects.retain(|effect| *effect != Effect::Settle);
         }
         self.keep_effects(&job, &effects, now)?;
-        self.lines.follow(Some(before.state), &job);
+        self.lines.follow(Some(before.state), &job, self.connection)?;
         self.put_back(job.clone());
         Ok(Ok(Change { job, seq, effects }))
     }

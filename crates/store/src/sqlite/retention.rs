@@ -92,13 +92,14 @@ fn remove_rows(desk: &Desk<'_>, job: &Job) -> Attempted<()> {
     Ok(())
 }
 
-const DATE_SQL: &str = "UPDATE duration SET learned_at = ?1 WHERE learned_at IS NULL";
+const DATE_SQL: &str = "UPDATE duration SET learned_at = ?1 \
+     WHERE likeness IN (SELECT likeness FROM duration WHERE learned_at IS NULL LIMIT ?2)";
 const FORGET_SQL: &str =
     "DELETE FROM duration WHERE likeness IN (SELECT likeness FROM duration WHERE learned_at < ?1 LIMIT ?2)";
 
 /// Forgets durations of which nothing was learned for `age`. Those that nobody knows the age of are young.
 pub(super) fn forget_samples(desk: &Desk<'_>, age: Duration, limit: usize, now: Timestamp) -> Attempted<usize> {
-    desk.connection.prepare_cached(DATE_SQL)?.execute([now.as_millis()])?;
-    let values = params![now.minus(age).as_millis(), limit as i64];
-    Ok(desk.connection.prepare_cached(FORGET_SQL)?.execute(values)?)
+    let dated = desk.connection.prepare_cached(DATE_SQL)?.execute([now.as_millis(), limit as i64])?;
+    let values = [now.minus(age).as_millis(), limit.saturating_sub(dated) as i64];
+    Ok(dated + desk.connection.prepare_cached(FORGET_SQL)?.execute(values)?)
 }

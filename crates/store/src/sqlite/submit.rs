@@ -117,7 +117,7 @@ fn accept(desk: &mut Desk<'_>, draft: Draft, awaited: &Awaited, now: Timestamp) 
         insert_key(desk, &job, key)?;
     }
     desk.begin_history(&job, now);
-    desk.lines.follow(None, &job);
+    desk.lines.follow(None, &job, desk.connection)?;
     Ok(Some(job))
 }
 
@@ -125,9 +125,8 @@ fn open_queue(desk: &mut Desk<'_>, job: &Job) -> Attempted<()> {
     if desk.lines.knows(&job.queue) {
         return Ok(());
     }
-    let sql = "INSERT INTO queue (name, concurrency) VALUES (?1, ?2)";
+    let sql = "INSERT INTO queue (name, concurrency) VALUES (?1, ?2) ON CONFLICT (name) DO NOTHING";
     desk.connection.prepare_cached(sql)?.execute(params![job.queue.as_str(), desk.queue_concurrency])?;
-    desk.lines.set(job.queue.clone(), desk.queue_concurrency);
     Ok(())
 }
 

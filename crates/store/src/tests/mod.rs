@@ -26,7 +26,7 @@ impl Folder {
         Self(TempDir::new().unwrap())
     }
 
-    fn database(&self) -> PathBuf {
+    pub(crate) fn database(&self) -> PathBuf {
         self.0.path().join("jobs.db")
     }
 }

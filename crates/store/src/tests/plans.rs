@@ -43,8 +43,9 @@ async fn hot_queries_use_their_indexes() {
     check(schedules::NEXT_SQL, "SEARCH schedule USING COVERING INDEX schedule_next");
     check(&record::live_sql(), "SEARCH job USING INDEX job_open (phase=?)");
     // What is found is put together in memory, once for each opening.
-    let labelled = plan(&connection, lines::LABELLED_SQL);
-    assert!(labelled.contains("SEARCH job USING COVERING INDEX job_open (phase>? AND phase<?)"), "{labelled}");
+    let lines = plan(&connection, lines::LINES_SQL);
+    assert!(lines.contains("SEARCH n USING COVERING INDEX job_open ((phase,queue)>(?,?) AND phase<?)"), "{lines}");
+    assert!(!lines.contains("SCAN j"), "{lines}");
     // The few that are live are sorted.
     let expired = plan(&connection, &record::expired_sql());
     assert!(expired.contains("SEARCH job USING INDEX job_open (phase=?)"), "{expired}");

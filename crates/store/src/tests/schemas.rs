@@ -112,6 +112,10 @@ async fn databases_of_all_schemas_open_and_go_on() {
             assert!(!store.events(EventSeq(0), Some(job.id), MANY).await.unwrap().is_empty());
         }
         let scene = Scene::over(std::sync::Arc::new(store));
+        let day = Duration::from_secs(86_400);
+        for expected in [usize::from(at < 8), 0] {
+            assert_eq!(scene.store.forget_samples(day, 1, scene.now()).await.unwrap(), expected, "{migration}");
+        }
         let open = scene.store.open_questions(QuestionFilter::default(), MANY).await.unwrap();
         assert_eq!(open.len(), states.iter().filter(|state| **state == StateName::Asking).count());
         for question in open {

@@ -39,6 +39,7 @@ async fn check_all(options: &ArtifactOptions) {
     artifacts.check().await.unwrap();
     assert_eq!(listed(&artifacts).await, BTreeMap::new());
     the_place_is_that_of_who_claims_it_first(&artifacts).await;
+    what_is_archived_is_no_artifact(&artifacts).await;
     what_was_put_comes_back(&artifacts).await;
     damage_is_told_and_no_wrong_byte_comes_out(&artifacts).await;
     what_is_not_put_wholly_is_not_there(&artifacts).await;
@@ -50,6 +51,15 @@ async fn the_place_is_that_of_who_claims_it_first(artifacts: &ObjectArtifacts) {
     let taken = artifacts.claim("other").await.unwrap_err();
     assert!(matches!(&taken, ArtifactError::Taken { mark, .. } if mark.ends_with("store.txt")), "{taken:?}");
     artifacts.claim("one").await.unwrap();
+}
+
+async fn what_is_archived_is_no_artifact(artifacts: &ObjectArtifacts) {
+    artifacts.archive("jobs-2026-09.1.jsonl.zst", b"records".to_vec()).await.unwrap();
+    let key = artifacts.key(sha256(b"")).to_string();
+    let root = key.split_once("objects/").unwrap().0;
+    let found = artifacts.objects.get(&format!("{root}archive/jobs-2026-09.1.jsonl.zst").into()).await.unwrap();
+    assert_eq!(found.bytes().await.unwrap(), b"records"[..]);
+    assert_eq!(listed(artifacts).await, BTreeMap::new());
 }
 
 async fn put(artifacts: &ObjectArtifacts, bytes: &[u8]) -> Digest {

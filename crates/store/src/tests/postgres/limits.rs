@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore_domain::store::{JobFilter, Store, StoreError};
 
-use super::{Schema, client, terminate_all};
+use super::{Schema, client, terminate_all, until_waiting};
 use crate::conformance::Place;
 use crate::conformance::scene::{BEGIN, LEASE, MANY, Scene, node};
 use crate::postgres::migrations::SCHEMA_NEWEST;
@@ -205,14 +205,6 @@ async fn whoever_is_not_let_in_is_told_why_without_secrets() {
     }
 }
 
-/// Returns once a query like that waits for a lock.
-async fn until_it_waits(schema: &Schema, query: &str) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
-    // Not whoever holds the lock: within a transaction it would see the same activity for ever.
-    let observer = client(schema).await;
-    while observer.query_one(waiting, &[&query]).await.unwrap().get::<_, i64>(0) == 0 {}
-}
-
 #[tokio::test]
 async fn a_pool_whose_connections_are_all_taken_says_so_and_goes_on() {
     let schema = Schema::new();
@@ -223,7 +215,7 @@ async fn a_pool_whose_connections_are_all_taken_says_so_and_goes_on() {
     let outsider = client(&schema).await;
     outsider.batch_execute("BEGIN; LOCK TABLE standing").await.unwrap();
     let stuck = tokio::spawn(async move { store.job(job.id).await });
-    until_it_waits(&schema, "SELECT j.number, j.id%").await;
+    until_waiting(&schema, "SELECT j.number, j.id%", 1).await;
     let error = scene.store.queues().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     outsider.batch_execute("COMMIT").await.unwrap();
@@ -241,7 +233,7 @@ async fn leases_are_kept_though_all_who_read_are_stuck() {
     let outsider = client(&schema).await;
     outsider.batch_execute("BEGIN; LOCK TABLE question").await.unwrap();
     let stuck = tokio::spawn(async move { store.questions(job.id).await });
-    until_it_waits(&schema, "%FROM job AS j JOIN question AS q%").await;
+    until_waiting(&schema, "%FROM job AS j JOIN question AS q%", 1).await;
     let held = scene.store.renew(node(1), LEASE, scene.now()).await.unwrap();
     assert_eq!(held.iter().map(|held| held.job).collect::<Vec<_>>(), [job.id]);
     outsider.batch_execute("COMMIT").await.unwrap();

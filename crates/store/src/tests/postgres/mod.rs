@@ -89,6 +89,14 @@ async fn terminate_all(schema: &Schema) -> i64 {
     client(schema).await.query_one(sql, &[]).await.unwrap().get(0)
 }
 
+/// Returns once so many queries like that wait for a lock.
+async fn until_waiting(schema: &Schema, query: &str, count: i64) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE $1";
+    // Not whoever holds the lock: within a transaction it would see the same activity for ever.
+    let observer = client(schema).await;
+    while observer.query_one(waiting, &[&query]).await.unwrap().get::<_, i64>(0) < count {}
+}
+
 #[async_trait]
 impl Place for Schema {
     async fn open(&self) -> Arc<dyn Store> {

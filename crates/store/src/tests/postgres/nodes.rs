@@ -5,13 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::future::try_join_all;
+use longshore_domain::access::{Principal, PrincipalClass};
 use longshore_domain::id::EventSeq;
 use longshore_domain::job::EventRecord;
-use longshore_domain::store::{Claim, IdempotencyKey, NewJob, Store, StoreError};
+use longshore_domain::store::{Claim, IdempotencyKey, JobFilter, NewJob, Store, StoreError};
 
-use super::{Schema, client, terminate_all};
+use super::{Schema, client, terminate_all, until_waiting};
 use crate::conformance::Place;
-use crate::conformance::scene::{MANY, Scene, ended, node, queue, started};
+use crate::conformance::nodes::new_node;
+use crate::conformance::scene::{LEASE, MANY, Scene, ended, node, queue, started};
+use crate::postgres::migrations::SCHEMA_NEWEST;
 
 const NODES: u128 = 3;
 const JOBS: usize = 120;
@@ -96,6 +99,32 @@ async fn of_nodes_that_submit_under_one_key_one_is_first() {
     }
 }
 
+#[tokio::test]
+async fn of_classes_that_submit_one_key_of_one_name_on_two_nodes_one_is_first() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let other = schema.open().await;
+    let outsider = client(&schema).await;
+    let classes = [PrincipalClass::Person, PrincipalClass::Agent, PrincipalClass::Worker];
+    for (round, pair) in [[0, 1], [1, 0], [1, 2], [2, 2]].into_iter().enumerate() {
+        let key = || Some(IdempotencyKey { key: format!("key {round}"), digest: [7; 32] });
+        let calls = [&scene.store, &other].into_iter().zip(pair).map(|(store, class)| {
+            let principal = Principal { class: classes[class], name: "ann".into() };
+            let (store, new) = (Arc::clone(store), NewJob { principal, key: key(), ..scene.job() });
+            let now = scene.now();
+            async move { store.submit(new, None, now).await.unwrap().0 }
+        });
+        // Both have looked for the key before either can write it.
+        outsider.batch_execute("BEGIN; LOCK TABLE job IN EXCLUSIVE MODE").await.unwrap();
+        let calls: Vec<_> = calls.map(tokio::spawn).collect();
+        until_waiting(&schema, "INSERT INTO job %", 2).await;
+        outsider.batch_execute("COMMIT").await.unwrap();
+        let [one, two] = &try_join_all(calls).await.unwrap()[..] else { unreachable!("two were asked") };
+        assert_eq!((one.job.id, one.existing), (two.job.id, !two.existing));
+    }
+    assert_eq!(scene.store.jobs(JobFilter::default(), MANY).await.unwrap().len(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_nodes_that_report_the_same_attempt_one_is_heard() {
     let schema = Schema::new();
@@ -144,6 +173,36 @@ async fn a_node_that_could_not_hear_looks_once_it_can_again() {
     }
 }
 
+#[tokio::test]
+async fn a_node_whose_schema_a_newer_one_has_changed_takes_part_no_more() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let (silent, beating) = (schema.open().await, schema.open().await);
+    beating.join(new_node(1), LEASE, scene.now()).await.unwrap();
+    let job = scene.running(scene.job()).await;
+    let newer = client(&schema).await;
+    let set = async |version: u32| {
+        let sql = format!("UPDATE meta SET schema_version = {version}, compatible_from = {version}");
+        newer.batch_execute(&sql).await.unwrap();
+    };
+    set(99).await;
+    let refused = |error| matches!(error, StoreError::Newer { found: 99, .. });
+    assert!(refused(scene.record(job.id, ended(&job, 0)).await.unwrap_err()));
+    let beat = beating.beat(node(1), new_node(1).incarnation, LEASE, scene.now()).await;
+    assert!(refused(beat.unwrap_err()));
+    set(SCHEMA_NEWEST).await;
+    // It would not know what happened meanwhile: only a new start takes part again.
+    for store in [&scene.store, &beating] {
+        assert!(refused(store.claim(scene.room(1), scene.now()).await.unwrap_err()));
+        assert!(refused(store.job(job.id).await.unwrap_err()));
+        assert!(refused(store.facts().await.unwrap_err()));
+    }
+    assert_eq!(silent.job(job.id).await.unwrap(), Some(job.clone()), "nothing was written");
+    scene.store.close().await;
+    let scene = scene.with(schema.open().await);
+    assert!(scene.happen(job.id, ended(&job, 0)).await.is_finished());
+}
+
 /// What a program that knows the first step of the schema alone writes when it accepts a job, and where it looks for
 /// those that are ready.
 const OLDER_SUBMIT: &str = "INSERT INTO job (number, id, principal_class, principal_name, conversation, kind, name, title, \
@@ -172,6 +231,21 @@ async fn an_older_program_goes_on_beside_this_one_and_never_takes_what_it_may_no
     assert_eq!(scene.take_ids(9).await, [plain.id, id]);
     let room = Claim { labels: labelled.requires.clone(), ..scene.room(9) };
     assert_eq!(scene.store.claim(room, scene.now()).await.unwrap()[0].job.id, labelled.id);
+}
+
+#[tokio::test]
+async fn durations_without_a_date_are_dated_in_batches() {
+    let schema = Schema::new();
+    let scene = Scene::new(&schema).await;
+    let older = "INSERT INTO duration (likeness, samples) SELECT n, '' FROM generate_series(1, 5) AS n";
+    client(&schema).await.batch_execute(older).await.unwrap();
+    let forget = async |limit| scene.store.forget_samples(LEASE, limit, scene.now()).await.unwrap();
+    assert_eq!((forget(2).await, forget(2).await), (2, 2));
+    scene.pass(2 * LEASE);
+    // One is dated, two are old by now.
+    assert_eq!((forget(3).await, forget(3).await, forget(3).await), (3, 2, 0));
+    scene.pass(2 * LEASE);
+    assert_eq!((forget(3).await, forget(3).await), (1, 0));
 }
 
 /// Earlier programs kept keys of one name apart by class.

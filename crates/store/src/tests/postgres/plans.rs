@@ -56,8 +56,13 @@ async fn hot_queries_use_their_indexes() {
         }
         client.batch_execute(PREFER_INDEXES).await.unwrap();
         check(&client, &batch::lock_jobs_sql(), "'{j1,j2}'", &["job_id_key", "standing_pkey"]).await;
-        let (ready, values) = (batch::ready_sql(), "5, 1, '{gpu,fast}'");
-        let along = ["standing_open", "((phase = p.phase) AND (queue = q.name))", "(phase > step.phase)"];
+        let (ready, values) = (batch::ready_sql(), "5, 1, '{gpu,fast}', '{default}', '{j1,j2}'");
+        let along = [
+            "((phase = p.phase) AND (queue = q.name))",
+            "(phase > step.phase)",
+            "((phase = line.phase) AND (queue > line.queue))",
+            "queue_pkey",
+        ];
         check(&client, &ready, values, &along).await;
         assert!(!plan(&client, &ready, values).await.contains("Sort"), "jobs are claimed along the index");
         check(&client, &record::due_sql(), "5, 1", &["standing_due", "(due_at <= "]).await;
