@@ -12,7 +12,7 @@ use crate::hub::Hub;
 use crate::inner::Inner;
 use crate::others::Others;
 use crate::peers::Peers;
-use crate::process::{ProcessError, Spawner, SpawnerOptions};
+use crate::process::{Placed, ProcessError, Spawner, SpawnerOptions};
 use crate::settings::Settings;
 use crate::{dispatch, keeper, keeping, membership, reconcile, rescue};
 
@@ -126,6 +126,11 @@ impl Engine {
     /// What the engine was told at start.
     pub fn settings(&self) -> &Settings {
         &self.inner.settings
+    }
+
+    /// Where shims and commands are.
+    pub async fn placed(&self) -> Placed {
+        self.inner.spawner.placed().await
     }
 
     /// The clock that everything here goes by.

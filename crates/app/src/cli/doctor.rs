@@ -102,6 +102,7 @@ fn examine(home: &Home) -> Report {
         check_store(answer.as_ref(), config.as_ref().ok()),
         check_artifacts(config.as_ref().ok()),
         check_disk(disk_free_bytes),
+        check_service(daemon),
         check_trees(daemon, config.as_ref().ok()),
     ];
     Report {
@@ -221,6 +222,26 @@ fn check_disk(free: Option<u64>) -> Check {
     }
 }
 
+/// Whether commands outlive what the daemon belongs to.
+fn check_service(daemon: Option<&DaemonBody>) -> Check {
+    const NAME: &str = "service";
+    let Some(daemon) = daemon else { return Check::ok(NAME, "not looked at: no daemon runs") };
+    match (daemon.scope, machine::session_of(daemon.pid)) {
+        (Some(true), _) => Check::ok(NAME, "commands run in a systemd scope of their own and outlive the service"),
+        (Some(false), _) => Check::bad(
+            NAME,
+            Status::Warn,
+            "commands end with the service: systemd gave them no scope of their own (see the daemon's log)",
+            "run `loginctl enable-linger` for the service's user, or set `KillMode=process` in its unit",
+        ),
+        (None, Some(session)) => Check::ok(
+            NAME,
+            format!("daemon and commands belong to the login session {session}: what systemd ends with it ends too"),
+        ),
+        (None, None) => Check::ok(NAME, "no service of systemd, and no login session"),
+    }
+}
+
 /// What holds where commands run: in the folder that the daemon uses, or that one would use that was started from here.
 fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
     let asked = config.map_or(&Cgroup::Auto, |config| &config.cgroup);
@@ -231,6 +252,14 @@ fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
     let Some(folder) = used.as_deref() else {
         return Check::ok("limits", format!("{}; no cgroups are used (see `cgroup`)", limits(false, false)));
     };
+    if daemon.is_some_and(|daemon| daemon.cgroup_joined == Some(false)) {
+        return Check::bad(
+            "limits",
+            Status::Warn,
+            format!("{}: commands of this daemon cannot join cgroups in {}", limits(false, false), folder.display()),
+            "name a folder below the daemon's own cgroup, or below one that its user owns, as `cgroup` in config.toml",
+        );
+    }
     let Some(held) = cgroup::look(folder) else {
         return Check::bad(
             "limits",
@@ -251,13 +280,18 @@ fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
     }
 }
 
-fn limits(memory: bool, processes: bool) -> &'static str {
-    match (memory, processes) {
-        (true, true) => "limits on memory and processes count for all of a job",
-        (true, false) => "limits on memory count for all of a job, those on processes for all of the user's",
-        (false, true) => "limits on memory count for each process alone, those on processes for all of a job",
-        (false, false) => "limits on memory count for each process alone, those on processes for all of the user's",
-    }
+fn limits(memory: bool, processes: bool) -> String {
+    let memory = match memory {
+        true => "limits on memory count for all of a job",
+        false => "limits on memory count for each process alone",
+    };
+    let processes = match processes {
+        true => "those on processes for all of a job",
+        // Source: setrlimit(2), `RLIMIT_NPROC`.
+        false if rustix::process::geteuid().is_root() => "those on processes are not held, since this is root",
+        false => "those on processes for all of the user's",
+    };
+    format!("{memory}, {processes}")
 }
 
 fn print(report: &Report) -> Result<(), CliError> {

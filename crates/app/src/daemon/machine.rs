@@ -59,6 +59,26 @@ pub(crate) fn is_systemd_service() -> bool {
     environment::variable("INVOCATION_ID").is_some() && Path::new("/run/systemd/system").exists()
 }
 
+/// The scope of the login session that a process belongs to, if it belongs to one.
+pub(crate) fn session_of(pid: u32) -> Option<String> {
+    session_in(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+/// Source: systemd's `session-N.scope`, of which pam_systemd(8) makes one for each login.
+fn session_in(cgroups: &str) -> Option<String> {
+    let parts = cgroups.lines().flat_map(|line| line.rsplit(':').next().unwrap_or_default().split('/'));
+    let mut sessions = parts.filter(|part| part.starts_with("session-") && part.ends_with(".scope"));
+    sessions.next().map(str::to_owned)
+}
+
+/// Whether systemd lets processes of this user outlive the login: it always does for root's own services and scopes, for
+/// others if they may linger. Source: loginctl(1).
+pub(crate) fn may_linger() -> bool {
+    let lingers = |user: String| Path::new("/var/lib/systemd/linger").join(user).exists();
+    Path::new("/run/systemd/system").exists()
+        && (rustix::process::geteuid().is_root() || environment::variable("USER").is_some_and(lingers))
+}
+
 /// Bytes free for us on the file system of `path`.
 pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;
@@ -67,6 +87,22 @@ pub(crate) fn free_bytes(path: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_login_session_is_told_from_services_and_other_scopes() {
+        let session = "0::/user.slice/user-1000.slice/session-3.scope\n";
+        assert_eq!(super::session_in(session).as_deref(), Some("session-3.scope"));
+        let old = "1:name=systemd:/user.slice/user-0.slice/session-c1.scope\n0::/\n";
+        assert_eq!(super::session_in(old).as_deref(), Some("session-c1.scope"));
+        for other in [
+            "0::/system.slice/longshore.service\n",
+            "0::/user.slice/user-1000.slice/user@1000.service/app.slice/run-r1.scope\n",
+            "0::/\n",
+            "",
+        ] {
+            assert_eq!(super::session_in(other), None, "{other}");
+        }
+    }
+
     #[test]
     fn this_process_has_a_start_and_exists() {
         let pid = std::process::id();

@@ -2,14 +2,16 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::Path;
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use longshore_domain::fault::{Fault, FaultCode};
+use longshore_engine::process::scoped;
 
 use super::info::DaemonInfo;
-use super::{announce, lock, logfile};
+use super::{announce, lock, logfile, machine};
 use crate::home::Home;
 use crate::problem::file_failed;
 
@@ -51,37 +53,60 @@ fn answers(address: SocketAddr) -> bool {
     agent.get(format!("http://{address}/health")).call().is_ok()
 }
 
-fn start(home: &Home) -> Result<DaemonInfo, Fault> {
-    let mut child = spawn(home)?;
-    let pipe = child.stdout.take().ok_or_else(|| Fault::internal("no pipe to the daemon"))?;
-    let word = first_line(pipe).recv_timeout(READY_MAX);
-    match word.map(|line| announce::read(&line)) {
-        Ok(Some(Ok(()))) => {
-            DaemonInfo::find(home).ok_or_else(|| not_ready("it was ready and ended at once".into(), home))
-        }
-        Ok(Some(Err(fault))) if fault.code == FaultCode::AlreadyRunning => running(home).ok_or(fault),
-        Ok(Some(Err(fault))) => Err(fault),
-        Ok(None) => {
-            let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
-            Err(not_ready(format!("it ended without a word: {status}"), home))
-        }
-        Err(_) => Err(not_ready(format!("it was not ready within {} s", READY_MAX.as_secs()), home)),
-    }
-}
+/// How a daemon is told that somebody waits for its word.
+const SERVE: [&str; 2] = ["serve", "--detached"];
 
-/// Starts `longshore serve` in a session of its own, so that it outlives its starter's terminal and process group.
-fn spawn(home: &Home) -> Result<Child, Fault> {
+fn start(home: &Home) -> Result<DaemonInfo, Fault> {
     home.prepare()?;
     let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
-    Command::new(&program)
-        .args(["serve", "--detached"])
-        .env("LONGSHORE_HOME", home.root())
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(logfile::open(&home.log())?)
-        .spawn()
-        .map_err(|error| file_failed(&program, "started", &error))
+    let mut why = String::new();
+    for way in ways(&program) {
+        match word_of(home, way)? {
+            Ok(word) => return started(home, word),
+            Err(silence) => why = silence,
+        }
+    }
+    Err(not_ready(why, home))
+}
+
+/// How to run the program, the best way first: beside the login session, so that it does not end with that, or just so.
+fn ways(program: &Path) -> Vec<Command> {
+    let mut ways = vec![];
+    if machine::session_of(std::process::id()).is_some() && machine::may_linger() {
+        ways.extend(scoped(program, &SERVE));
+    }
+    let mut plain = Command::new(program);
+    plain.args(SERVE);
+    ways.push(plain);
+    ways
+}
+
+/// Starts `longshore serve` in a session of its own, so that it outlives its starter's terminal and process group, and waits
+/// for its word; or why it ended without one.
+fn word_of(home: &Home, mut command: Command) -> Result<Result<Result<(), Fault>, String>, Fault> {
+    let log = logfile::open(&home.log())?;
+    command.env("LONGSHORE_HOME", home.root()).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(error) => return Ok(Err(format!("{} cannot be run: {error}", command.get_program().display()))),
+    };
+    let pipe = child.stdout.take().ok_or_else(|| Fault::internal("no pipe to the daemon"))?;
+    let Ok(line) = first_line(pipe).recv_timeout(READY_MAX) else {
+        return Err(not_ready(format!("it was not ready within {} s", READY_MAX.as_secs()), home));
+    };
+    Ok(announce::read(&line).ok_or_else(|| {
+        let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
+        format!("it ended without a word: {status}")
+    }))
+}
+
+fn started(home: &Home, word: Result<(), Fault>) -> Result<DaemonInfo, Fault> {
+    match word {
+        Ok(()) => DaemonInfo::find(home).ok_or_else(|| not_ready("it was ready and ended at once".into(), home)),
+        Err(fault) if fault.code == FaultCode::AlreadyRunning => running(home).ok_or(fault),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Reads one line in a thread of its own, so that the wait for it can be bounded.

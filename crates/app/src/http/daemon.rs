@@ -63,6 +63,7 @@ pub(super) async fn details(State(app): State<App>, _: MayAdminister) -> Answer<
     let facts = store.facts().await.map_err(longshore_domain::Fault::from)?;
     let counts = store.counts().await.map_err(longshore_domain::Fault::from)?;
     let queues = store.queues().await.map_err(longshore_domain::Fault::from)?;
+    let (settings, placed) = (app.engine.settings(), app.engine.placed().await);
     Ok(Json(DaemonBody {
         pid: std::process::id(),
         listen: app.facts.listen.to_string(),
@@ -70,7 +71,9 @@ pub(super) async fn details(State(app): State<App>, _: MayAdminister) -> Answer<
         home: app.facts.home.clone(),
         uptime_s: app.facts.started.elapsed().as_secs(),
         capacity: app.facts.capacity,
-        cgroup: app.engine.settings().cgroup.as_ref().map(|folder| folder.display().to_string()),
+        cgroup: settings.cgroup.as_ref().map(|folder| folder.display().to_string()),
+        cgroup_joined: settings.cgroup.is_some().then_some(placed.leaves),
+        scope: settings.shim_scope.then_some(placed.scope),
         store: StoreBody {
             engine: facts.engine,
             location: facts.location,

@@ -232,6 +232,9 @@ pub struct AttemptReport {
     /// The kernel killed processes of its tree for want of memory. Seen only where the attempt had a cgroup of its own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub memory_ran_out: bool,
+    /// The kernel refused it a process beyond its limit. Seen only where the attempt had a cgroup of its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub processes_ran_out: bool,
     /// What it used.
     #[serde(default)]
     pub usage: ResourceUse,
@@ -251,19 +254,28 @@ impl AttemptReport {
                 (OutcomeStatus::Succeeded, None, Some("the tool reported an error".into()))
             }
             Self { end: Some(ReportedEnd::Failed { reason, message }), .. } => failed(*reason, message.clone()),
-            Self { exit_code: Some(0), .. } => (OutcomeStatus::Succeeded, None, None),
+            Self { exit_code: Some(0), .. } => (OutcomeStatus::Succeeded, None, self.held_to().map(str::to_owned)),
             Self { exit_code: Some(code), .. } => {
-                failed(FailReason::Exit, format!("ended with exit code {code}{}", self.want_of_memory()))
+                failed(FailReason::Exit, self.with_limits(format!("ended with exit code {code}")))
             }
             Self { signal: Some(signal), .. } => {
-                failed(FailReason::Signal, format!("ended by signal {signal}{}", self.want_of_memory()))
+                failed(FailReason::Signal, self.with_limits(format!("ended by signal {signal}")))
             }
             _ => failed(FailReason::Lost, "nobody saw how it ended".into()),
         }
     }
 
-    fn want_of_memory(&self) -> &'static str {
-        if self.memory_ran_out { "; the kernel killed processes of it for want of memory" } else { "" }
+    /// Which limits the kernel held it to, if it came upon any.
+    pub fn held_to(&self) -> Option<&'static str> {
+        match (self.memory_ran_out, self.processes_ran_out) {
+            (true, _) => Some("the kernel killed processes of it for want of memory"),
+            (false, true) => Some("the kernel refused it more processes than its limit"),
+            (false, false) => None,
+        }
+    }
+
+    fn with_limits(&self, end: String) -> String {
+        self.held_to().map_or(end.clone(), |limit| format!("{end}; {limit}"))
     }
 
     /// The outcome of a job whose last attempt has this report.

@@ -205,7 +205,7 @@ fn labels_are_a_set_with_one_way_to_write_it() {
 }
 
 #[test]
-fn an_end_for_want_of_memory_says_so() {
+fn an_end_says_which_limit_had_a_part_in_it() {
     let report =
         |exit_code, signal| AttemptReport { exit_code, signal, memory_ran_out: true, ..AttemptReport::default() };
     let table = [
@@ -213,9 +213,17 @@ fn an_end_for_want_of_memory_says_so() {
         (report(Some(137), None), Some(FailReason::Exit), Some("ended with exit code 137")),
         (report(Some(0), None), None, None),
     ];
-    for (report, reason, message) in table {
-        let message = message.map(|message| format!("{message}; the kernel killed processes of it for want of memory"));
-        let (_, found, told) = report.verdict();
-        assert_eq!((found, told), (reason, message));
+    for (report, reason, end) in table {
+        let memory = "the kernel killed processes of it for want of memory";
+        let processes = "the kernel refused it more processes than its limit";
+        for (report, limit) in [
+            (AttemptReport { processes_ran_out: true, ..report.clone() }, memory),
+            (AttemptReport { memory_ran_out: false, processes_ran_out: true, ..report.clone() }, processes),
+            (report, memory),
+        ] {
+            let message = end.map_or(limit.to_owned(), |end| format!("{end}; {limit}"));
+            let (_, found, told) = report.verdict();
+            assert_eq!((found, told), (reason, Some(message)));
+        }
     }
 }

@@ -11,6 +11,7 @@ mod lock;
 mod lookup;
 pub mod output;
 mod passing;
+mod scope;
 mod spawner;
 mod wake;
 
@@ -20,5 +21,6 @@ pub use error::ProcessError;
 pub use leftovers::{Traces, end_leaf, kill_leftovers};
 pub use link::{ShimControl, ShimLink, ShimReport};
 pub use lookup::{Found, end, exit_record, forget, look_up, traces};
-pub use spawner::{Spawner, SpawnerOptions};
+pub use scope::scoped;
+pub use spawner::{Placed, Spawner, SpawnerOptions};
 pub(crate) use wake::wake_shim;

@@ -28,6 +28,15 @@ pub struct SpawnerOptions {
     pub scope: bool,
 }
 
+/// Where shims and commands are, as was seen when the spawner started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placed {
+    /// In a systemd scope of their own.
+    pub scope: bool,
+    /// Commands can join leaves of the folder of cgroups.
+    pub leaves: bool,
+}
+
 /// Starts attempts through a spawner of its own. When it is dropped the spawner ends; the shims go on.
 pub struct Spawner {
     options: SpawnerOptions,
@@ -65,6 +74,11 @@ impl Spawner {
             }
             result => result,
         }
+    }
+
+    /// Where the spawner that runs is, and with it what it starts; nowhere if it has ended and is not replaced yet.
+    pub async fn placed(&self) -> Placed {
+        self.line.lock().await.as_ref().map(|line| line.placed).unwrap_or_default()
     }
 
     /// Ends the spawner; the shims go on. Call it once no attempt will be started any more.

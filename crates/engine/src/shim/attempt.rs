@@ -179,7 +179,9 @@ impl Attempt {
         let Self { plan, peers, door, leaf, recorder, ending, outputs, start, has_children, end, .. } = self;
         let report = report(start, end, &ending, recorder.finish(!outputs.is_empty()));
         let memory_ran_out = leaf.as_ref().is_some_and(Leaf::memory_ran_out);
-        let report = AttemptReport { leftovers: ending.leftovers(!has_children), memory_ran_out, ..report };
+        let processes_ran_out = leaf.as_ref().is_some_and(Leaf::processes_ran_out);
+        let leftovers = ending.leftovers(!has_children);
+        let report = AttemptReport { leftovers, memory_ran_out, processes_ran_out, ..report };
         leaf.into_iter().for_each(Leaf::remove);
         Conclusion { place, plan: &plan, peers, door, greeting }.conclude(&report);
     }
@@ -363,6 +365,7 @@ fn report(
         output,
         leftovers: vec![],
         memory_ran_out: false,
+        processes_ran_out: false,
         usage: child.usage,
     }
 }

@@ -2,10 +2,13 @@
 //! the folder cannot be used, attempts run without one.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use longshore_domain::job::CommandLimits;
 use longshore_domain::{AttemptNumber, JobId};
+
+use super::sys::{self, Forked};
 
 /// The leaf of one attempt.
 pub(super) struct Leaf {
@@ -29,6 +32,8 @@ impl Leaf {
             value.is_some_and(|value| fs::write(path.join(file), value.to_string()).is_ok())
         };
         let limits_memory = set("memory.max", limits.memory_bytes);
+        // What is swapped out would not count.
+        set("memory.swap.max", limits.memory_bytes.map(|_| 0));
         let limits_processes = set("pids.max", limits.processes);
         Some(Self { path, limits_memory, limits_processes })
     }
@@ -45,7 +50,16 @@ impl Leaf {
 
     /// Whether the kernel killed processes in it for want of memory.
     pub(super) fn memory_ran_out(&self) -> bool {
-        fs::read_to_string(self.path.join("memory.events")).is_ok_and(|events| has_killed(&events))
+        self.has_counted("memory.events", "oom_kill ")
+    }
+
+    /// Whether the kernel refused it a process beyond its number.
+    pub(super) fn processes_ran_out(&self) -> bool {
+        self.has_counted("pids.events", "max ")
+    }
+
+    fn has_counted(&self, file: &str, event: &str) -> bool {
+        fs::read_to_string(self.path.join(file)).is_ok_and(|events| has_counted(&events, event))
     }
 
     /// Removes it once it is empty; a leaf that is not stays and shows what would not die.
@@ -54,10 +68,38 @@ impl Leaf {
     }
 }
 
-/// Source: memory.events in the kernel's admin-guide/cgroup-v2.
-fn has_killed(events: &str) -> bool {
-    let killed = events.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    killed.is_some_and(|killed| killed.trim() != "0")
+/// Whether a process of ours can join a leaf of a folder, found out by one that does. It may be in the way that the folder
+/// is none, or is not ours, or that nobody may leave the cgroup of this process for it.
+///
+/// Call only in a process of one thread that has no children and leaves them to the kernel.
+pub(super) fn can_be_joined(parent: &Path) -> bool {
+    let path = parent.join(format!("probe.{}", std::process::id()));
+    let Some(leaf) = Leaf::make(path, &CommandLimits::default()) else { return false };
+    let joined = join_once(&leaf).unwrap_or(false);
+    leaf.remove();
+    joined
+}
+
+fn join_once(leaf: &Leaf) -> io::Result<bool> {
+    let entrance = fs::OpenOptions::new().write(true).open(leaf.entrance())?;
+    let (reader, writer) = super::command::pipe()?;
+    if let Forked::Child = sys::fork()? {
+        let joined = rustix::io::write(&entrance, b"0").is_ok();
+        rustix::io::write(&writer, &[u8::from(joined)]).ok();
+        sys::exit_now(0);
+    }
+    drop(writer);
+    let mut joined = [0];
+    let read = rustix::io::retry_on_intr(|| rustix::io::read(&reader, &mut joined))?;
+    // Until none is left: a cgroup with a process in it cannot be removed.
+    rustix::process::wait(rustix::process::WaitOptions::empty()).ok();
+    Ok(read == 1 && joined == [1])
+}
+
+/// Source: memory.events and pids.events in the kernel's admin-guide/cgroup-v2.
+fn has_counted(events: &str, event: &str) -> bool {
+    let count = events.lines().find_map(|line| line.strip_prefix(event));
+    count.is_some_and(|count| count.trim() != "0")
 }
 
 /// The leaf of an attempt. Its name is the same in no other installation that uses the folder as well.
@@ -105,13 +147,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_kill_for_want_of_memory_is_seen() {
+    fn what_the_kernel_held_a_tree_to_is_seen() {
         let events = |killed: &str| format!("low 0\nhigh 0\nmax 12\noom 1\noom_kill {killed}\noom_group_kill 0\n");
         for (text, expected) in
             [(events("1"), true), (events("12"), true), (events("0"), false), (String::new(), false)]
         {
-            assert_eq!(has_killed(&text), expected, "{text}");
+            assert_eq!(has_counted(&text, "oom_kill "), expected, "{text}");
         }
+        assert!(has_counted("max 3\n", "max ") && !has_counted("max 0\n", "max "));
     }
 
     #[test]

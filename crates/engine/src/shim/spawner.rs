@@ -13,6 +13,7 @@ use rustix::io::{read, retry_on_intr};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 
 use super::attempt::{Place, Shim};
+use super::cgroup;
 use super::door::make_begun;
 use super::frames::{receive_frame, receive_frame_with, send_with};
 use super::sys::{self, Forked};
@@ -51,9 +52,11 @@ fn serve() -> io::Result<()> {
     let stdin = io::stdin();
     let socket = stdin.as_fd();
     let Some((setup, lock)) = receive_frame_with(socket)? else { return Ok(()) };
+    let setup: Setup = serde_json::from_slice(&setup)?;
     let lock = lock.ok_or(io::ErrorKind::InvalidData)?;
     let spawner = Spawner::set_up(lock, &setup)?;
-    send(socket, &to_line(&Ready { pid: std::process::id() }), SendFlags::NOSIGNAL)?;
+    let leaves = setup.cgroup.as_deref().is_some_and(cgroup::can_be_joined);
+    send(socket, &to_line(&Ready { pid: std::process::id(), leaves }), SendFlags::NOSIGNAL)?;
     while retry_on_intr(|| read(socket, &mut [0]))? > 0 {
         // The line is closed here once it is passed on: no other shim may hold it.
         let line = match fork_spare()? {
@@ -84,8 +87,7 @@ fn fork_spare() -> io::Result<Spare> {
 }
 
 impl Spawner {
-    fn set_up(lock: OwnedFd, frame: &[u8]) -> io::Result<Self> {
-        let setup: Setup = serde_json::from_slice(frame)?;
+    fn set_up(lock: OwnedFd, setup: &Setup) -> io::Result<Self> {
         std::env::set_current_dir(&setup.run_dir)?;
         let run_dir = open(".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
@@ -93,7 +95,7 @@ impl Spawner {
         // Found out once here, so that not every shim has to: where the kernel's clock is, and how programs start.
         super::time::steady();
         super::command::rehearse();
-        Ok(Self { lock, null, place: Place { run_dir, cgroups: setup.cgroup } })
+        Ok(Self { lock, null, place: Place { run_dir, cgroups: setup.cgroup.clone() } })
     }
 
     /// Serves the attempt that is asked for on `line`, in a process that was just forked, and ends it.

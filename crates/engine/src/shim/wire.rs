@@ -63,6 +63,8 @@ pub(crate) struct Setup {
 pub(crate) struct Ready {
     /// Its process number.
     pub(crate) pid: u32,
+    /// Whether commands can join leaves of the folder of cgroups; false if there is none.
+    pub(crate) leaves: bool,
 }
 
 /// What a shim says, one JSON object a line.

@@ -70,9 +70,9 @@ impl From<Estimate> for EstimateBrief {
 impl From<&Outcome> for OutcomeBrief {
     fn from(outcome: &Outcome) -> Self {
         let report = outcome.report.as_ref();
-        // The sentence of these two says no more than the number beside it, unless memory had run out.
+        // The sentence of these two says no more than the number beside it, unless a limit had a part in it.
         let plain = matches!(outcome.reason, Some(FailReason::Exit | FailReason::Signal))
-            && !report.is_some_and(|report| report.memory_ran_out);
+            && report.is_none_or(|report| report.held_to().is_none());
         Self {
             status: outcome.status,
             reason: outcome.reason,

@@ -159,6 +159,13 @@ pub(crate) struct DaemonBody {
     /// The cgroup v2 folder in which every command gets a leaf of its own; null if none does.
     #[serde(default)]
     pub(crate) cgroup: Option<String>,
+    /// Whether commands can join their leaves there; null if there is no such folder.
+    #[serde(default)]
+    pub(crate) cgroup_joined: Option<bool>,
+    /// Whether commands run in a systemd scope of their own, beside the service; null if systemd does not supervise the
+    /// daemon.
+    #[serde(default)]
+    pub(crate) scope: Option<bool>,
     /// What the store says of itself.
     pub(crate) store: StoreBody,
     /// How many jobs stand where.

@@ -88,6 +88,7 @@ impl From<&AttemptReport> for ReportBody {
             output: (&report.output).into(),
             leftovers: report.leftovers.iter().map(LeftoverBody::from).collect(),
             memory_ran_out: report.memory_ran_out,
+            processes_ran_out: report.processes_ran_out,
             usage: report.usage.into(),
         }
     }

@@ -158,6 +158,9 @@ pub(crate) struct ReportBody {
     /// The kernel killed processes of it for want of memory; seen only where a cgroup is used.
     #[serde(default)]
     pub(crate) memory_ran_out: bool,
+    /// The kernel refused it a process beyond its limit; seen only where a cgroup is used.
+    #[serde(default)]
+    pub(crate) processes_ran_out: bool,
     /// What it used.
     pub(crate) usage: UsageBody,
 }
