@@ -292,7 +292,8 @@ pub trait Store: ArtifactRecords + ScheduleRecords + Send + Sync + 'static {
     /// event is refused.
     ///
     /// The questions that the event asks or closes are written in the same transaction. Names of questions, and keys
-    /// within an attempt, serve once: asking under one that was used before is refused as [`Refusal::Already`](crate::job::Refusal::Already).
+    /// within an attempt, serve once: asking under one that was used before is refused as
+    /// [`Refusal::Already`](crate::job::Refusal::Already).
     ///
     /// # Errors
     /// In the first part of the answer: [`StoreError::Refused`] with the reason, [`StoreError::JobNotFound`].
