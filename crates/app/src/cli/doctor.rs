@@ -1,7 +1,7 @@
 //! `longshore doctor`: what is there, whether it is well, and what to do if not. Starts nothing.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use clap::builder::styling::AnsiColor;
@@ -13,7 +13,7 @@ use super::{CliError, Outcome};
 use crate::client::Client;
 use crate::config::units::about_size;
 use crate::config::{Cgroup, Config, Flags, Listen, StoreAt};
-use crate::daemon::cgroup::{self, Placement};
+use crate::daemon::cgroup::{self, Held, Placement};
 use crate::daemon::info::DaemonInfo;
 use crate::daemon::{machine, port_holder, start};
 use crate::home::Home;
@@ -252,14 +252,6 @@ fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
     let Some(folder) = used.as_deref() else {
         return Check::ok("limits", format!("{}; no cgroups are used (see `cgroup`)", limits(false, false)));
     };
-    if daemon.is_some_and(|daemon| daemon.cgroup_joined == Some(false)) {
-        return Check::bad(
-            "limits",
-            Status::Warn,
-            format!("{}: commands of this daemon cannot join cgroups in {}", limits(false, false), folder.display()),
-            "name a folder below the daemon's own cgroup, or below one that its user owns, as `cgroup` in config.toml",
-        );
-    }
     let Some(held) = cgroup::look(folder) else {
         return Check::bad(
             "limits",
@@ -268,6 +260,24 @@ fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
             "correct `cgroup` in config.toml",
         );
     };
+    match daemon.and_then(|daemon| misplaced(daemon, folder)) {
+        Some(message) => Check::bad("limits", Status::Warn, message, "name another folder as `cgroup` in config.toml"),
+        None => check_held(folder, held, asked),
+    }
+}
+
+/// What keeps the cgroups in a folder from doing what they are for.
+fn misplaced(daemon: &DaemonBody, folder: &Path) -> Option<String> {
+    let shown = folder.display();
+    if daemon.cgroup_joined == Some(false) {
+        return Some(format!("{}: commands of this daemon cannot join cgroups in {shown}", limits(false, false)));
+    }
+    let service = daemon.scope.and_then(|_| machine::service_of(daemon.pid))?;
+    let within = folder.to_string_lossy().contains(&format!("/{service}"));
+    within.then(|| format!("commands end with the service: {shown} is within it"))
+}
+
+fn check_held(folder: &Path, held: Held, asked: &Cgroup) -> Check {
     let kill = match held.kill {
         true => "all of a job is killed at once",
         false => "all of a job is killed one by one, since the kernel is older than 5.14",

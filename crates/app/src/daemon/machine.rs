@@ -71,6 +71,18 @@ fn session_in(cgroups: &str) -> Option<String> {
     sessions.next().map(str::to_owned)
 }
 
+/// The cgroup of the service that a process belongs to, such as `system.slice/longshore.service`, if it belongs to one.
+pub(crate) fn service_of(pid: u32) -> Option<String> {
+    service_in(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+}
+
+fn service_in(cgroups: &str) -> Option<String> {
+    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let parts: Vec<_> = path.split('/').collect();
+    let at = parts.iter().rposition(|part| part.ends_with(".service"))?;
+    Some(parts[..=at].join("/"))
+}
+
 /// Whether systemd lets processes of this user outlive the login: it always does for root's own services and scopes, for
 /// others if they may linger. Source: loginctl(1).
 pub(crate) fn may_linger() -> bool {
@@ -100,6 +112,18 @@ mod tests {
             "",
         ] {
             assert_eq!(super::session_in(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_the_innermost_of_those_around_a_process() {
+        for (cgroup, expected) in [
+            ("system.slice/longshore.service/longshore", Some("system.slice/longshore.service")),
+            ("user.slice/user@7.service/app.slice/a.service", Some("user.slice/user@7.service/app.slice/a.service")),
+            ("user.slice/user-0.slice/session-3.scope", None),
+            ("", None),
+        ] {
+            assert_eq!(super::service_in(&format!("0::/{cgroup}\n")).as_deref(), expected);
         }
     }
 
