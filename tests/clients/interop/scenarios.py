@@ -154,6 +154,8 @@ async def cancel(case: Case) -> str:
         while (status := (await case.adapter.ask("status", task=task))["status"]) == "working":
             await asyncio.sleep(0.02)
         assert status == "cancelled", status
+        # A task of the older generation is cancelled at once, its job when all processes have ended.
+        await case.followed({"job": (await work.found())["job"], "state": "unknown"})
     else:
         call = case.adapter.begin("call", tool="run", arguments=work.arguments)
         await work.running(call)
