@@ -9,7 +9,7 @@ use crate::beside;
 use crate::kit::{Client, Kit, LIMIT};
 use crate::tokens::count;
 
-/// As jobs are called: words, what programs make up, the scripts of today, pictures.
+/// As jobs are called: words, what programs make up, the scripts of today, pictures, and whatever can be typed.
 const NAMES: &[&str] = &[
     "true",
     "cargo test --workspace --all-targets --locked --no-fail-fast -- --nocapture",
@@ -42,6 +42,16 @@ const NAMES: &[&str] = &[
     "👨‍👩‍👧‍👦 🏳️‍🌈 👩🏽‍🚀 🇩🇪🇫🇷🇯🇵 🎉🚀🔥💥 🧑‍💻 🫠🪿 ✅❌⚠️",
     "𝕭𝖚𝖎𝖑𝖉 𝓉𝒽ℯ 𝔴𝔬𝔯𝔩𝔡 ▓▒░ ┌─┐ ➜ ✗ ★ ☃ ♞",
     "𐌰𐌱𐌲𐌳𐌴 𓀀𓁐𓃰 ᏣᎳᎩ ꦲꦏ",
+    // In no order of any language.
+    "euclqbn ccbhsbb jesrdlr stpyolh wcqkjdf envykts ciwbujv altp",
+    "GeMpFmerwlhCEVAsIaNteOmmPbCODtDSRLCTelpDopcDxpQGeYuWqfyRuTZM",
+    "glapgolhhggtpzvmpncoxxfasztveazqngijyiexoqrqotyfprkzrhiyqryo",
+    "TWOQ WRON MKVN GZYW EEHM FFQK GKXA ROMQ QDDI BINM RWCB NIUZ ",
+    "墸嚇嶓佺铊灉厇専澅支痯釺猝踂炠偓劺停迒浲定赜軛榋秝齧臍哶俓鸎蔢唗绀骤玂裏截蜐澱砚",
+    "뮥뿏싒갑쑬쩠찭믢뇐놾양씶뼭푌녨형샟떐페껍챚춅텡녲꺭퓆늶죣퐭퐔쭐갶끼혱쩓냃묆뫄쮜냩",
+    "дЩТаСэюМ юдыПзьеЙ вЪЙТогоя тФюуТмик йтЩептЙц ЖНдЯч",
+    "ìûùåúè ÿèþõóð ïþçêíî õûìåõô ÷ìúúøõ ÿ÷íñøü óèûÿäý ï",
+    "חהתئאחפةقبגقלدאؾصןסאيؤזيئدظןצػغאفזححמטاوחػףלזףםצוؽ",
 ];
 
 /// A chat with jobs of that name, in every way that jobs stand.
