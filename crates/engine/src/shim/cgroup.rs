@@ -7,8 +7,13 @@ use std::path::{Path, PathBuf};
 
 use longshore_domain::job::CommandLimits;
 use longshore_domain::{AttemptNumber, JobId};
+use rustix::io::Errno;
+use rustix::process::Pid;
 
 use super::sys::{self, Forked};
+
+/// How the leaf of a probe is called, before the number of the process that makes it.
+const PROBE: &str = "probe.";
 
 /// The leaf of one attempt.
 pub(super) struct Leaf {
@@ -73,11 +78,23 @@ impl Leaf {
 ///
 /// Call only in a process of one thread that has no children and leaves them to the kernel.
 pub(super) fn can_be_joined(parent: &Path) -> bool {
-    let path = parent.join(format!("probe.{}", std::process::id()));
+    remove_probes(parent);
+    let path = parent.join(format!("{PROBE}{}", std::process::id()));
     let Some(leaf) = Leaf::make(path, &CommandLimits::default()) else { return false };
     let joined = join_once(&leaf).unwrap_or(false);
     leaf.remove();
     joined
+}
+
+/// Removes the probes of processes that were killed over them.
+fn remove_probes(parent: &Path) {
+    let is_over = |folder: &Path| {
+        let pid = folder.file_name()?.to_str()?.strip_prefix(PROBE)?.parse().ok()?;
+        Some(rustix::process::test_kill_process(Pid::from_raw(pid)?) == Err(Errno::SRCH))
+    };
+    folders(parent).iter().filter(|folder| is_over(folder) == Some(true)).for_each(|folder| {
+        fs::remove_dir(folder).ok();
+    });
 }
 
 fn join_once(leaf: &Leaf) -> io::Result<bool> {
@@ -167,6 +184,19 @@ mod tests {
         }
         assert_eq!(leaves(folder.path()), [(job, AttemptNumber(2))]);
         assert_eq!(leaves(&path.join("nowhere")), []);
+    }
+
+    #[test]
+    fn only_probes_of_processes_that_are_gone_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        let [gone, alive] = [child.id(), std::process::id()].map(|pid| folder.path().join(format!("{PROBE}{pid}")));
+        let others = ["probe.", "probe.x", "7"].map(|name| folder.path().join(name));
+        others.iter().chain([&gone, &alive]).for_each(|path| fs::create_dir(path).unwrap());
+        remove_probes(folder.path());
+        assert!(!gone.exists());
+        assert!(others.iter().chain([&alive]).all(|path| path.exists()));
     }
 
     #[test]
