@@ -245,12 +245,13 @@ fn check_service(daemon: Option<&DaemonBody>) -> Check {
 /// What holds where commands run: in the folder that the daemon uses, or that one would use that was started from here.
 fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
     let asked = config.map_or(&Cgroup::Auto, |config| &config.cgroup);
+    let pid = daemon.map_or(std::process::id(), |daemon| daemon.pid);
     let used = match daemon {
         Some(daemon) => daemon.cgroup.as_ref().map(PathBuf::from),
         None => Placement::decide(asked, machine::is_systemd_service(), cgroup::delegated()).cgroup,
     };
     let Some(folder) = used.as_deref() else {
-        return Check::ok("limits", format!("{}; no cgroups are used (see `cgroup`)", limits(false, false)));
+        return Check::ok("limits", format!("{}; no cgroups are used (see `cgroup`)", limits(false, false, pid)));
     };
     let Some(held) = cgroup::look(folder) else {
         return Check::bad(
@@ -262,7 +263,7 @@ fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
     };
     match daemon.and_then(|daemon| misplaced(daemon, folder)) {
         Some(message) => Check::bad("limits", Status::Warn, message, "name another folder as `cgroup` in config.toml"),
-        None => check_held(folder, held, asked),
+        None => check_held(folder, held, asked, pid),
     }
 }
 
@@ -270,19 +271,21 @@ fn check_trees(daemon: Option<&DaemonBody>, config: Option<&Config>) -> Check {
 fn misplaced(daemon: &DaemonBody, folder: &Path) -> Option<String> {
     let shown = folder.display();
     if daemon.cgroup_joined == Some(false) {
-        return Some(format!("{}: commands of this daemon cannot join cgroups in {shown}", limits(false, false)));
+        let held = limits(false, false, daemon.pid);
+        return Some(format!("{held}: commands of this daemon cannot join cgroups in {shown}"));
     }
     let service = daemon.scope.and_then(|_| machine::service_of(daemon.pid))?;
     let within = folder.to_string_lossy().contains(&format!("/{service}"));
     within.then(|| format!("commands end with the service: {shown} is within it"))
 }
 
-fn check_held(folder: &Path, held: Held, asked: &Cgroup) -> Check {
+fn check_held(folder: &Path, held: Held, asked: &Cgroup, pid: u32) -> Check {
     let kill = match held.kill {
         true => "all of a job is killed at once",
         false => "all of a job is killed one by one, since the kernel is older than 5.14",
     };
-    let message = format!("{kill}, and {}, by cgroups in {}", limits(held.memory, held.processes), folder.display());
+    let limits = limits(held.memory, held.processes, pid);
+    let message = format!("{kill}, and {limits}, by cgroups in {}", folder.display());
     let missing = [("memory", held.memory), ("pids", held.processes)].into_iter().find(|(_, holds)| !holds);
     match missing.filter(|_| matches!(asked, Cgroup::At(_))) {
         Some((controller, _)) => Check::bad("limits", Status::Warn, message, cgroup::advice(folder, controller)),
@@ -290,7 +293,8 @@ fn check_held(folder: &Path, held: Held, asked: &Cgroup) -> Check {
     }
 }
 
-fn limits(memory: bool, processes: bool) -> String {
+/// What limits count for where the kernel holds a job to these, in commands of the daemon with this number.
+fn limits(memory: bool, processes: bool, pid: u32) -> String {
     let memory = match memory {
         true => "limits on memory count for all of a job",
         false => "limits on memory count for each process alone",
@@ -298,7 +302,7 @@ fn limits(memory: bool, processes: bool) -> String {
     let processes = match processes {
         true => "those on processes for all of a job",
         // Source: setrlimit(2), `RLIMIT_NPROC`.
-        false if rustix::process::geteuid().is_root() => "those on processes are not held, since this is root",
+        false if machine::is_roots(pid) => "those on processes are not held, since commands are root's",
         false => "those on processes for all of the user's",
     };
     format!("{memory}, {processes}")

@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::machine;
 use crate::config::Cgroup;
 
 /// What limits are held with.
@@ -130,8 +131,7 @@ fn words(file: &Path) -> Option<Vec<String>> {
 
 /// The cgroup v2 folder of this process, if it was delegated, is not the root, and we may write there.
 pub(crate) fn delegated() -> Option<PathBuf> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = own.lines().find_map(|line| line.strip_prefix("0::/")).filter(|path| !path.is_empty())?;
+    let path = machine::unified_of(std::process::id()).filter(|path| !path.is_empty())?;
     let folder = mounted_at(&fs::read_to_string("/proc/self/mountinfo").ok()?)?.join(path);
     let marked = |name: &str| rustix::fs::getxattr(&folder, name, &mut [0u8; 8]).is_ok();
     let writable = rustix::fs::access(folder.join(SUBTREE_CONTROL), rustix::fs::Access::WRITE_OK).is_ok();

@@ -1,5 +1,6 @@
 //! What only the machine knows: its boot, the age of its processes, who supervises us.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::process::Pid;
@@ -61,7 +62,7 @@ pub(crate) fn is_systemd_service() -> bool {
 
 /// The scope of the login session that a process belongs to, if it belongs to one.
 pub(crate) fn session_of(pid: u32) -> Option<String> {
-    session_in(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    session_in(&cgroups_of(pid)?)
 }
 
 /// Source: systemd's `session-N.scope`, of which pam_systemd(8) makes one for each login.
@@ -73,14 +74,34 @@ fn session_in(cgroups: &str) -> Option<String> {
 
 /// The cgroup of the service that a process belongs to, such as `system.slice/longshore.service`, if it belongs to one.
 pub(crate) fn service_of(pid: u32) -> Option<String> {
-    service_in(&std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?)
+    service_in(&cgroups_of(pid)?)
 }
 
 fn service_in(cgroups: &str) -> Option<String> {
-    let path = cgroups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let path = unified_in(cgroups)?;
     let parts: Vec<_> = path.split('/').collect();
     let at = parts.iter().rposition(|part| part.ends_with(".service"))?;
     Some(parts[..=at].join("/"))
+}
+
+/// The path of a process in cgroup v2, from its root and without a slash before it.
+pub(crate) fn unified_of(pid: u32) -> Option<String> {
+    unified_in(&cgroups_of(pid)?).map(str::to_owned)
+}
+
+/// Source: proc_pid_cgroup(5).
+fn cgroups_of(pid: u32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()
+}
+
+fn unified_in(cgroups: &str) -> Option<&str> {
+    cgroups.lines().find_map(|line| line.strip_prefix("0::/"))
+}
+
+/// Whether a process is root's; where that cannot be seen, whether this one is.
+pub(crate) fn is_roots(pid: u32) -> bool {
+    let owner = std::fs::metadata(format!("/proc/{pid}")).map(|folder| folder.uid());
+    owner.unwrap_or_else(|_| rustix::process::geteuid().as_raw()) == 0
 }
 
 /// Whether systemd lets processes of this user outlive the login: it always does for root's own services and scopes, for

@@ -1,5 +1,6 @@
 //! Finding the daemon of a home, and starting one if there is none.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -61,7 +62,7 @@ fn start(home: &Home) -> Result<DaemonInfo, Fault> {
     let program = std::env::current_exe().map_err(|error| file_failed(home.root(), "served", &error))?;
     let mut why = String::new();
     for way in ways(&program) {
-        match word_of(home, way)? {
+        match word_of(home, way, logfile::open(&home.log())?) {
             Ok(word) => return started(home, word),
             Err(silence) => why = silence,
         }
@@ -82,23 +83,20 @@ fn ways(program: &Path) -> Vec<Command> {
 }
 
 /// Starts `longshore serve` in a session of its own, so that it outlives its starter's terminal and process group, and waits
-/// for its word; or why it ended without one.
-fn word_of(home: &Home, mut command: Command) -> Result<Result<Result<(), Fault>, String>, Fault> {
-    let log = logfile::open(&home.log())?;
+/// for its word, ready or not; or why it ended without one.
+fn word_of(home: &Home, mut command: Command, log: File) -> Result<Result<(), Fault>, String> {
     command.env("LONGSHORE_HOME", home.root()).current_dir("/");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => return Ok(Err(format!("{} cannot be run: {error}", command.get_program().display()))),
-    };
-    let pipe = child.stdout.take().ok_or_else(|| Fault::internal("no pipe to the daemon"))?;
+    let spawned = command.spawn();
+    let mut child = spawned.map_err(|error| format!("{} cannot be run: {error}", command.get_program().display()))?;
+    let pipe = child.stdout.take().ok_or("no pipe to it")?;
     let Ok(line) = first_line(pipe).recv_timeout(READY_MAX) else {
-        return Err(not_ready(format!("it was not ready within {} s", READY_MAX.as_secs()), home));
+        return Ok(Err(not_ready(format!("it was not ready within {} s", READY_MAX.as_secs()), home)));
     };
-    Ok(announce::read(&line).ok_or_else(|| {
+    announce::read(&line).ok_or_else(|| {
         let status = child.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
         format!("it ended without a word: {status}")
-    }))
+    })
 }
 
 fn started(home: &Home, word: Result<(), Fault>) -> Result<DaemonInfo, Fault> {
