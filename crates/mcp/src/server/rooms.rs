@@ -40,6 +40,13 @@ impl Rooms {
     }
 }
 
+impl Room {
+    /// Whether it is one of that caller's.
+    pub(crate) fn is_of(&self, caller: &Principal) -> bool {
+        self.caller == caller.name
+    }
+}
+
 impl Drop for Room {
     fn drop(&mut self) {
         let mut taken = self.rooms.lock();

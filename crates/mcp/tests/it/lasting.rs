@@ -257,4 +257,8 @@ async fn the_streams_of_one_callers_sessions_leave_room_for_others() {
     let refused: Value = serde_json::from_slice(&refused).unwrap();
     assert_eq!(refused["error"]["data"], json!({ "code": "rate_limited", "retryable": true }));
     assert_eq!(visitor.post(&message(1, "ping", json!({}))).await.status(), 200);
+    drop(open.pop());
+    let again = visitor.send("GET", &[], String::new()).await;
+    assert_eq!(again.status(), 200, "one that was lost gives way");
+    assert_eq!(visitor.send("GET", &[], String::new()).await.status(), 429);
 }

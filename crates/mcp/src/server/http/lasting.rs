@@ -10,8 +10,7 @@ use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::unfold;
-use longshore_domain::{Fault, JobId, Scope};
-use longshore_engine::Engine;
+use longshore_domain::{Fault, JobId, Principal, Scope};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
@@ -85,13 +84,14 @@ pub(super) async fn listen(exchange: Exchange) -> Response {
             refused(StatusCode::BAD_REQUEST, ErrorCode::InvalidRequest, error)
         }
         (None, _) => {
-            let Some(room) = server.standing().enter(&visit.connection.origin().principal) else { return too_many() };
+            let Some(room) = room_for(server, &visit.connection.origin().principal) else { return too_many() };
             let (sender, notifications) = mpsc::channel(NOTIFICATIONS_MAX);
             if let Err(fault) = visit.hear(Sink::new(sender)).await {
                 return unavailable(&fault);
             }
-            let reader =
-                server.streams().begin(&visit.scope, notifications, Source::Standing(until(server.engine(), room)));
+            let engine = server.engine().clone();
+            let until = Box::pin(async move { engine.draining().await });
+            let reader = server.streams().begin(&visit.scope, notifications, Source::Standing(until, room));
             streamed(reader, primes(&visit.connection))
         }
     }
@@ -112,12 +112,11 @@ fn taken_up(visit: &Visit, id: RequestId, job: JobId) -> Response {
     streamed(reader, primes(&visit.connection))
 }
 
-/// A stream without an answer ends with the daemon, and has its place until then, or until nobody reads it.
-fn until(engine: &Engine, room: Room) -> BoxFuture<'static, ()> {
-    let engine = engine.clone();
-    Box::pin(async move {
-        engine.draining().await;
-        drop(room);
+/// A place for one more stream of that caller: one that nobody reads gives way.
+fn room_for(server: &Server, caller: &Principal) -> Option<Room> {
+    server.standing().enter(caller).or_else(|| {
+        server.streams().give_way(caller);
+        server.standing().enter(caller)
     })
 }
 

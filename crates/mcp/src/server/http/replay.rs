@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use longshore_domain::JobId;
+use longshore_domain::{JobId, Principal};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::server::rooms::Room;
 use crate::wire::{Reply, RequestId};
 
 /// Streams that are kept. For one more the oldest gives way that has ended, else the oldest of the session that has most.
@@ -36,8 +38,8 @@ pub(crate) enum Kind {
 pub(crate) enum Source {
     /// The answer, which comes last, and what it answers.
     Answer(BoxFuture<'static, Option<Reply>>, Called),
-    /// The future, or that nobody is left who could send anything.
-    Standing(BoxFuture<'static, ()>),
+    /// The future, or that nobody is left who could send anything. It has a place of its caller's until it ends.
+    Standing(BoxFuture<'static, ()>, Room),
 }
 
 /// What a stream answers. Its places name it once its job is known, so that whoever does not keep the stream can answer.
@@ -71,6 +73,7 @@ struct Table {
 #[derive(Debug)]
 pub(crate) struct Log {
     id: String,
+    kind: Kind,
     scope: Arc<str>,
     called: Called,
     kept: Mutex<Kept>,
@@ -84,6 +87,7 @@ struct Kept {
     bytes: usize,
     newest: u64,
     ended: bool,
+    room: Option<Room>,
 }
 
 /// A place in a stream, named by the id of an event.
@@ -134,20 +138,27 @@ fn read_id(text: &str) -> Option<RequestId> {
 impl Streams {
     /// Begins a stream of what `notifications` bring; it ends as its source says, or when nothing more can come.
     pub(crate) fn begin(&self, scope: &Arc<str>, notifications: mpsc::Receiver<String>, source: Source) -> Reader {
-        let (prefix, called) = match &source {
-            Source::Answer(_, called) => ('a', called.clone()),
-            Source::Standing(_) => ('s', Called::default()),
+        let (kind, called, end, room) = match source {
+            Source::Answer(answer, called) => (Kind::Answer, called, answer, None),
+            Source::Standing(until, room) => {
+                (Kind::Standing, Called::default(), until.map(|()| None).boxed(), Some(room))
+            }
+        };
+        let prefix = match kind {
+            Kind::Answer => 'a',
+            Kind::Standing => 's',
         };
         let log = Arc::new(Log {
             id: format!("{prefix}{:032x}", longshore_engine::clock::random()),
+            kind,
             scope: Arc::clone(scope),
             called,
-            kept: Mutex::default(),
+            kept: Mutex::new(Kept { room, ..Kept::default() }),
             changes: watch::Sender::new(0),
             readers: watch::Sender::new(0),
         });
         let reader = Reader::new(&log, 0);
-        let driver = AbortOnDropHandle::new(tokio::spawn(drive(Arc::clone(&log), notifications, source)));
+        let driver = AbortOnDropHandle::new(tokio::spawn(drive(Arc::clone(&log), notifications, end)));
         let mut table = self.lock();
         table.make_room();
         table.opened += 1;
@@ -166,6 +177,18 @@ impl Streams {
     /// Keeps a stream no longer.
     pub(crate) fn forget(&self, reader: &Reader) {
         self.lock().open.remove(&reader.log.id);
+    }
+
+    /// Ends the oldest stream that has a place of that caller's and that nobody reads, if there is one.
+    pub(crate) fn give_way(&self, caller: &Principal) {
+        let mut table = self.lock();
+        let gives_way =
+            |log: &Log| *log.readers.borrow() == 0 && log.lock().room.as_ref().is_some_and(|room| room.is_of(caller));
+        let unread = table.open.values().filter(|(_, log, _)| gives_way(log));
+        let oldest = unread.min_by_key(|(number, ..)| *number).map(|(_, log, _)| log.id.clone());
+        if let Some((_, log, _)) = oldest.and_then(|id| table.open.remove(&id)) {
+            log.end();
+        }
     }
 
     /// Ends all streams of a session.
@@ -205,17 +228,9 @@ impl Table {
 }
 
 /// Writes one stream.
-async fn drive(log: Arc<Log>, mut notifications: mpsc::Receiver<String>, source: Source) {
-    let standing = matches!(source, Source::Standing(_));
-    let mut end = match source {
-        Source::Answer(answer, _) => answer,
-        Source::Standing(until) => Box::pin(async {
-            until.await;
-            None
-        }),
-    };
+async fn drive(log: Arc<Log>, mut notifications: mpsc::Receiver<String>, mut end: BoxFuture<'static, Option<Reply>>) {
     let mut open = true;
-    while open || !standing {
+    while open || log.kind == Kind::Answer {
         tokio::select! {
             biased;
             notification = notifications.recv(), if open => match notification {
@@ -253,7 +268,9 @@ impl Log {
     }
 
     fn end(&self) {
-        self.lock().ended = true;
+        let mut kept = self.lock();
+        (kept.ended, kept.room) = (true, None);
+        drop(kept);
         self.changes.send_modify(|changes| *changes += 1);
     }
 
@@ -351,9 +368,15 @@ impl Drop for Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::rooms::Rooms;
 
     fn standing() -> Source {
-        Source::Standing(Box::pin(std::future::pending()))
+        standing_of(&Rooms::new(1), "caller")
+    }
+
+    fn standing_of(rooms: &Rooms, caller: &str) -> Source {
+        let room = rooms.enter(&Principal::agent(caller)).unwrap();
+        Source::Standing(Box::pin(std::future::pending()), room)
     }
 
     async fn rest(mut reader: Reader) -> Vec<String> {
@@ -445,12 +468,31 @@ mod tests {
     #[tokio::test]
     async fn whoever_opens_many_ends_its_own_and_no_other() {
         let streams = Streams::default();
-        let standing = || Source::Standing(Box::pin(std::future::pending()));
         let first = streams.begin(&"modest".into(), mpsc::channel(1).1, standing());
         let greedy = "greedy".into();
         let many: Vec<Reader> =
             (0..STREAMS_MAX + 5).map(|_| streams.begin(&greedy, mpsc::channel(1).1, standing())).collect();
         assert!(!first.log.lock().ended);
         assert!(many[0].log.lock().ended && !many[STREAMS_MAX].log.lock().ended);
+    }
+
+    #[tokio::test]
+    async fn the_oldest_that_nobody_reads_gives_way_to_its_caller() {
+        let (streams, rooms) = (Streams::default(), Rooms::new(3));
+        let begin = |caller| streams.begin(&"session".into(), mpsc::channel(1).1, standing_of(&rooms, caller));
+        let other = begin("other");
+        let mine = [begin("mine"), begin("mine"), begin("mine")];
+        let logs: Vec<Arc<Log>> = mine.iter().chain([&other]).map(|reader| Arc::clone(&reader.log)).collect();
+        let ended = || logs.iter().map(|log| log.lock().ended).collect::<Vec<_>>();
+        streams.give_way(&Principal::agent("mine"));
+        assert_eq!(ended(), [false; 4], "all are read");
+        let [first, second, third] = mine;
+        drop((other, second));
+        streams.give_way(&Principal::agent("mine"));
+        assert_eq!(ended(), [false, true, false, false]);
+        drop((third, first));
+        streams.give_way(&Principal::agent("mine"));
+        assert_eq!(ended(), [true, true, false, false]);
+        assert!(rooms.enter(&Principal::agent("mine")).is_some());
     }
 }
