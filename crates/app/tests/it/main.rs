@@ -18,6 +18,7 @@ mod moving;
 mod nodes;
 mod oauth;
 mod postgres;
+#[cfg(target_os = "linux")]
 mod privileges;
 mod refusals;
 mod restoring;

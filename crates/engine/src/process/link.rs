@@ -171,7 +171,7 @@ impl ShimControl {
     fn say(&self, order: ToShim) {
         let line = to_line(&order);
         // Orders are short and few: they fit into the socket's buffer as a whole, or the shim is gone or frozen.
-        if let Err(error) = send(&*self.socket, &line, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        if let Err(error) = send(&*self.socket, &line, SendFlags::DONTWAIT) {
             tracing::debug!(%error, ?order, "an order did not reach its shim");
         }
     }

@@ -10,8 +10,6 @@ use tokio::net::UnixStream;
 
 use crate::shim::frames;
 
-const FLAGS: SendFlags = SendFlags::NOSIGNAL.union(SendFlags::DONTWAIT);
-
 /// Sends a whole frame; the descriptor, if there is one, goes with its first byte.
 ///
 /// Not cancel safe: a frame that was begun must be finished, or nothing may follow it.
@@ -24,8 +22,8 @@ pub(super) async fn send_frame(
     while sent < frame.len() {
         let rest = &frame[sent..];
         sent += when_ready(socket, Interest::WRITABLE, || match passed {
-            Some(passed) => frames::send_with(socket.as_fd(), rest, passed, FLAGS),
-            None => Ok(send(socket, rest, FLAGS)?),
+            Some(passed) => frames::send_with(socket.as_fd(), rest, passed, SendFlags::DONTWAIT),
+            None => Ok(send(socket, rest, SendFlags::DONTWAIT)?),
         })
         .await?;
         passed = None;
@@ -45,7 +43,7 @@ pub(super) async fn receive_line(socket: &UnixStream) -> io::Result<UnixStream> 
 
 /// Asks a spawner for one more shim.
 pub(super) fn ask_for_shim(socket: &UnixStream) -> io::Result<()> {
-    send(socket, &[0], FLAGS)?;
+    send(socket, &[0], SendFlags::DONTWAIT)?;
     Ok(())
 }
 

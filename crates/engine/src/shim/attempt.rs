@@ -235,8 +235,11 @@ impl Attempt {
             Some(descriptor) => (descriptor, PollFlags::IN),
             None => (self.wake.as_fd(), PollFlags::empty()),
         };
-        let mut interests =
-            vec![interest(Some(self.wake.as_fd())), interest(self.door.listener()), interest(self.alarm.descriptor())];
+        let mut interests = vec![
+            interest(Some(self.wake.as_fd())),
+            interest(self.door.listener().map(AsFd::as_fd)),
+            interest(self.alarm.descriptor()),
+        ];
         interests.extend(self.outputs.iter().map(|output| (output.pipe.as_fd(), PollFlags::IN)));
         interests.extend(self.peers.interests());
         let news = self.news.next_at(self.peers.any_follows()).filter(|_| !self.peers.is_empty());

@@ -1,5 +1,6 @@
 //! The last steps of a shim: the news of the end, the record of it unless a daemon stores it, then nothing is left.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use longshore_domain::job::AttemptReport;
@@ -91,7 +92,7 @@ impl Conclusion<'_> {
     /// Sleeps until somebody connects, says something or goes, and sees to it.
     fn turn(&mut self, until: Steady) {
         let mut interests: Vec<_> = self.peers.interests().collect();
-        interests.extend(self.door.listener().map(|listener| (listener, PollFlags::IN)));
+        interests.extend(self.door.listener().map(|listener| (listener.as_fd(), PollFlags::IN)));
         let peers = self.peers.len();
         let ready = wait(&interests, Some(until));
         if ready.iter().take(peers).any(|flags| !flags.is_empty()) {

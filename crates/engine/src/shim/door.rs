@@ -7,14 +7,15 @@
 //! is connected any more.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 use longshore_domain::{AttemptNumber, JobNumber};
 use rustix::fs::{
     Access, AtFlags, Mode, OFlags, RenameFlags, accessat, fchmod, linkat, openat, renameat, renameat_with, unlinkat,
 };
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 
 use super::sys;
 use super::wire::{BEGUN, socket_name};
@@ -25,7 +26,7 @@ const BACKLOG: i32 = 8;
 /// The trace of an attempt that this process runs, and the socket in its place once there is one.
 pub(super) struct Door {
     name: String,
-    listener: Option<OwnedFd>,
+    listener: Option<UnixListener>,
     _alive: Option<OwnedFd>,
 }
 
@@ -64,8 +65,8 @@ impl Door {
         unlinkat(run_dir, &temporary, AtFlags::empty()).ok();
     }
 
-    pub(super) fn listener(&self) -> Option<BorrowedFd<'_>> {
-        self.listener.as_ref().map(AsFd::as_fd)
+    pub(super) fn listener(&self) -> Option<&UnixListener> {
+        self.listener.as_ref()
     }
 
     /// The name of the trace within the run folder.
@@ -74,13 +75,14 @@ impl Door {
     }
 }
 
-fn listen_at(name: &str) -> io::Result<OwnedFd> {
-    let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+fn listen_at(name: &str) -> io::Result<UnixListener> {
+    let listener = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    fcntl_setfd(&listener, FdFlags::CLOEXEC)?;
     // The file gets the mode of the socket; elsewhere than on Linux only the folder keeps others out.
     fchmod(&listener, Mode::RUSR | Mode::WUSR).ok();
     bind(&listener, &SocketAddrUnix::new(name)?)?;
     listen(&listener, BACKLOG)?;
-    Ok(listener)
+    Ok(listener.into())
 }
 
 /// Gives a file the name of another one that is there; a trace that was removed meanwhile must not come back.

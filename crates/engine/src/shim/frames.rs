@@ -74,7 +74,6 @@ pub(crate) fn send_with(
     if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    let flags = flags | SendFlags::NOSIGNAL;
     Ok(rustix::io::retry_on_intr(|| sendmsg(socket, &[IoSlice::new(bytes)], &mut ancillary, flags))?)
 }
 

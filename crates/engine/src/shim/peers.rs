@@ -1,10 +1,11 @@
 //! The connections of a shim. None of them can make it wait.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{RecvFlags, SendFlags, SocketFlags, accept_with, recv, send};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::sys::is_same_user;
 use super::time::timespec;
@@ -63,13 +64,13 @@ impl Peers {
     }
 
     /// Takes in one new connection of the same user, and greets it.
-    pub(super) fn accept(&mut self, listener: Option<BorrowedFd<'_>>, greeting: &[u8]) {
+    pub(super) fn accept(&mut self, listener: Option<&UnixListener>, greeting: &[u8]) {
         if let Some(listener) = listener
-            && let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC)
+            && let Ok((socket, _)) = listener.accept()
             && self.list.len() < PEERS_MAX
             && is_same_user(&socket)
         {
-            self.add(socket).say(greeting);
+            self.add(socket.into()).say(greeting);
         }
     }
 
@@ -124,7 +125,7 @@ impl Peer {
 
     fn flush(&mut self) {
         while !self.unsent.is_empty() && !self.broken {
-            match send(&self.socket, &self.unsent, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            match send(&self.socket, &self.unsent, SendFlags::DONTWAIT) {
                 Ok(sent) => drop(self.unsent.drain(..sent)),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(rustix::io::Errno::AGAIN) => return,

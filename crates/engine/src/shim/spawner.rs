@@ -6,11 +6,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{read, retry_on_intr};
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use rustix::net::{SendFlags, send};
 
 use super::attempt::{Place, Shim};
 use super::cgroup;
@@ -56,7 +57,7 @@ fn serve() -> io::Result<()> {
     let lock = lock.ok_or(io::ErrorKind::InvalidData)?;
     let spawner = Spawner::set_up(lock, &setup)?;
     let leaves = setup.cgroup.as_deref().is_some_and(cgroup::can_be_joined);
-    send(socket, &to_line(&Ready { pid: std::process::id(), leaves }), SendFlags::NOSIGNAL)?;
+    send(socket, &to_line(&Ready { pid: std::process::id(), leaves }), SendFlags::empty())?;
     while retry_on_intr(|| read(socket, &mut [0]))? > 0 {
         // The line is closed here once it is passed on: no other shim may hold it.
         let line = match fork_spare()? {
@@ -77,7 +78,8 @@ enum Spare {
 }
 
 fn fork_spare() -> io::Result<Spare> {
-    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let (ours, theirs) = (OwnedFd::from(ours), OwnedFd::from(theirs));
     match sys::fork() {
         Ok(Forked::Child) => return Ok(Spare::Here(theirs)),
         Ok(Forked::Parent) => {}
@@ -118,5 +120,5 @@ impl Spawner {
 fn refuse(socket: &OwnedFd, error: &io::Error) {
     let reason = format!("the machine refused to start another process: {error}");
     // If the daemon is gone nobody needs to know.
-    send(socket, &to_line(&FromShim::Refused { reason }), SendFlags::NOSIGNAL | SendFlags::DONTWAIT).ok();
+    send(socket, &to_line(&FromShim::Refused { reason }), SendFlags::DONTWAIT).ok();
 }

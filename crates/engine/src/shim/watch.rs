@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
 
 use super::time::{Steady, steady, timespec};
 
@@ -27,24 +26,11 @@ pub(super) struct Alarm {
 
 impl Alarm {
     /// Sets the alarm, or switches it off. A system without such timers rounds up to its own sleep.
-    #[cfg(target_os = "linux")]
     pub(super) fn set(&mut self, at: Option<Steady>) {
-        if at == self.set_to {
-            return;
+        if at != self.set_to {
+            self.set_to = at;
+            self.timer = at.and_then(timer);
         }
-        self.set_to = at;
-        self.timer = at.and_then(|at| {
-            let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
-            let timer = timerfd_create(TimerfdClockId::Boottime, flags).ok()?;
-            let times = Itimerspec { it_interval: timespec(Steady::ZERO), it_value: timespec(at) };
-            timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times).ok()?;
-            Some(timer)
-        });
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn set(&mut self, at: Option<Steady>) {
-        self.set_to = at;
     }
 
     pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
@@ -55,4 +41,19 @@ impl Alarm {
     pub(super) fn timeout(&self) -> Option<Steady> {
         if self.timer.is_some() { None } else { self.set_to }
     }
+}
+
+#[cfg(target_os = "linux")]
+fn timer(at: Steady) -> Option<OwnedFd> {
+    use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime};
+
+    let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK).ok()?;
+    let times = Itimerspec { it_interval: timespec(Steady::ZERO), it_value: timespec(at) };
+    timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &times).ok()?;
+    Some(timer)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn timer(_: Steady) -> Option<OwnedFd> {
+    None
 }

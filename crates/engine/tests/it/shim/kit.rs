@@ -182,6 +182,7 @@ pub(super) fn kill(pid: u32, signal: rustix::process::Signal) {
 }
 
 /// Waits until a process is gone, by its own handle.
+#[cfg(target_os = "linux")]
 pub(super) async fn gone(pid: u32) {
     let Some(number) = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()) else { return };
     let Ok(handle) = rustix::process::pidfd_open(number, rustix::process::PidfdFlags::empty()) else { return };
@@ -190,4 +191,16 @@ pub(super) async fn gone(pid: u32) {
         rustix::event::poll(&mut handles, None)
     };
     within(tokio::task::spawn_blocking(wait)).await.unwrap().unwrap();
+}
+
+/// Waits until no process has that number.
+#[cfg(not(target_os = "linux"))]
+pub(super) async fn gone(pid: u32) {
+    let number = rustix::process::Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    within(async {
+        while rustix::process::test_kill_process(number).is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

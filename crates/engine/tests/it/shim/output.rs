@@ -105,7 +105,7 @@ async fn two_pipes_label_their_streams() {
     let mut plan = kit.shell("echo out; read x < gate4; echo err >&2; read x < gate8; echo out again");
     plan.spec.output = OutputMode::Split;
     for gate in ["gate4", "gate8"] {
-        rustix::fs::mkfifoat(rustix::fs::CWD, kit.folder.join(gate), rustix::fs::Mode::RWXU).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(kit.folder.join(gate)).status().unwrap().success());
     }
     let mut link = kit.start(&plan).await;
     link.control().follow(true);
