@@ -140,6 +140,7 @@ fn engine_settings(folder: &TempDir) -> Settings {
         shim_args: vec![SPAWNER.into()],
         shim_scope: false,
         cgroup: None,
+        open_files: None,
         queues: BTreeMap::new(),
         lease: Duration::from_secs(30),
         env_allow: vec![],

@@ -105,6 +105,7 @@ async fn open(folder: &Path) -> Engine {
         shim_args: vec!["shim".into()],
         shim_scope: false,
         cgroup: None,
+        open_files: None,
         queues: BTreeMap::from([(QueueName::default(), 64)]),
         lease: Duration::from_secs(30),
         env_allow: vec![],

@@ -95,7 +95,8 @@ async fn launch(folder: &Path, cgroup: Option<PathBuf>) -> (Spawner, PathBuf) {
     let run_dir = folder.join("run");
     std::fs::create_dir_all(&run_dir).expect("a folder");
     let program = std::env::current_exe().expect("this program");
-    let options = SpawnerOptions { program, args: vec!["shim".into()], run_dir: run_dir.clone(), cgroup, scope: false };
+    let (args, run_dir_too) = (vec!["shim".into()], run_dir.clone());
+    let options = SpawnerOptions { program, args, run_dir: run_dir_too, cgroup, scope: false, open_files: None };
     (Spawner::launch(options).await.expect("a spawner"), run_dir)
 }
 

@@ -165,6 +165,7 @@ fn spawner_options(settings: &Settings) -> SpawnerOptions {
         run_dir: settings.run_dir.clone(),
         cgroup: settings.cgroup.clone(),
         scope: settings.shim_scope,
+        open_files: settings.open_files,
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Settings {
     pub shim_scope: bool,
     /// A writable cgroup v2 folder under which each attempt gets a leaf of its own.
     pub cgroup: Option<PathBuf>,
+    /// Files that commands may have open at once unless they ask for more (the soft limit); absent = as many as this process.
+    pub open_files: Option<u64>,
     /// Limits of queues, set at start.
     pub queues: BTreeMap<QueueName, u32>,
     /// Length of a lease; renewed at a third of it, so that two renewals may be late.

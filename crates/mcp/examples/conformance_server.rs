@@ -180,6 +180,7 @@ fn engine_settings(folder: &Path, kept: Duration) -> Result<Settings, std::io::E
         shim_args: vec!["spawner".into()],
         shim_scope: false,
         cgroup: None,
+        open_files: None,
         queues: BTreeMap::new(),
         lease: Duration::from_secs(30),
         env_allow: vec![],

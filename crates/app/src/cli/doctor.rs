@@ -225,7 +225,7 @@ fn check_disk(free: Option<u64>) -> Check {
 /// Whether commands outlive what the daemon belongs to.
 fn check_service(daemon: Option<&DaemonBody>) -> Check {
     const NAME: &str = "service";
-    let Some(daemon) = daemon else { return Check::ok(NAME, "not looked at: no daemon runs") };
+    let Some(daemon) = daemon else { return Check::ok(NAME, "not looked at: no daemon answers") };
     match (daemon.scope, machine::session_of(daemon.pid)) {
         (Some(true), _) => Check::ok(NAME, "commands run in a systemd scope of their own and outlive the service"),
         (Some(false), _) => Check::bad(

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::environment;
 
@@ -110,6 +110,28 @@ pub(crate) fn may_linger() -> bool {
     let lingers = |user: String| Path::new("/var/lib/systemd/linger").join(user).exists();
     Path::new("/run/systemd/system").exists()
         && (rustix::process::geteuid().is_root() || environment::variable("USER").is_some_and(lingers))
+}
+
+/// How many files this process may have open at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenFiles {
+    /// Until they were made more; absent = there was no limit.
+    pub(crate) before: Option<u64>,
+    /// From now on.
+    pub(crate) now: u64,
+}
+
+impl OpenFiles {
+    /// Most that a daemon asks for: some systems say that there is no limit, and have one.
+    const MOST: u64 = 65_536;
+
+    /// Takes as many as the system lets this process have. Source: setrlimit(2), `RLIMIT_NOFILE`.
+    pub(crate) fn raise() -> Self {
+        let Rlimit { current: before, maximum } = getrlimit(Resource::Nofile);
+        let (had, wanted) = (before.unwrap_or(Self::MOST), maximum.unwrap_or(Self::MOST).min(Self::MOST));
+        let raised = wanted > had && setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum }).is_ok();
+        Self { before, now: if raised { wanted } else { had } }
+    }
 }
 
 /// Bytes free for us on the file system of `path`.

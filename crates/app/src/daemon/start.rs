@@ -102,7 +102,9 @@ fn word_of(home: &Home, mut command: Command, log: File) -> Result<Result<(), Fa
 fn started(home: &Home, word: Result<(), Fault>) -> Result<DaemonInfo, Fault> {
     match word {
         Ok(()) => DaemonInfo::find(home).ok_or_else(|| not_ready("it was ready and ended at once".into(), home)),
-        Err(fault) if fault.code == FaultCode::AlreadyRunning => running(home).ok_or(fault),
+        Err(fault) if fault.code == FaultCode::AlreadyRunning => {
+            running(home).ok_or_else(|| DaemonInfo::find(home).map_or(fault, |silent| no_answer(&silent)))
+        }
         Err(fault) => Err(fault),
     }
 }
@@ -117,6 +119,13 @@ fn first_line(pipe: ChildStdout) -> mpsc::Receiver<String> {
         sender.send(read.map_or_else(|_| String::new(), |_| line)).ok();
     });
     receiver
+}
+
+fn no_answer(daemon: &DaemonInfo) -> Fault {
+    let (pid, at) = (daemon.pid, daemon.listen);
+    Fault::new(FaultCode::DaemonUnreachable, format!("the daemon, process {pid}, does not answer at {at}"))
+        .why(format!("it lives, but had no answer within {} s", HEALTH_MAX.as_secs()))
+        .next("try again; if it goes on so, run `longshore down --now`: commands that run are not touched")
 }
 
 fn not_ready(why: String, home: &Home) -> Fault {

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -18,22 +19,29 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::at_once::AtOnce;
+use super::crowd::{Crowd, Place};
 
-/// Lets callers in until `stopped`, then waits for the requests under way. Connections without one end at once.
+/// Lets callers in until `stopped`, then waits for the requests under way. Connections without one end at once, and before
+/// that where there are too many.
 ///
 /// `answer` is given each request with the address that it comes from.
-pub(super) async fn serve<A, F>(mut listener: TcpListener, answer: A, stopped: CancellationToken)
+pub(super) async fn serve<A, F>(mut listener: TcpListener, answer: A, crowd: Crowd, stopped: CancellationToken)
 where
     A: Fn(IpAddr, Request) -> F + Clone + Send + 'static,
     F: Future<Output = Response> + Send + 'static,
 {
     let connections = TaskTracker::new();
     while let Some((stream, address)) = stopped.run_until_cancelled(accept(&mut listener)).await {
-        let connection = serve_one(stream, address.ip(), answer.clone(), stopped.clone());
+        let Some(place) = crowd.enter() else {
+            tracing::warn!(from = %address, "a caller was turned away: all connections have requests under way");
+            continue;
+        };
+        let connection = serve_one(stream, address.ip(), answer.clone(), place, stopped.clone());
         connections.spawn(AtOnce::new(connection));
     }
     // Whoever comes now finds no door, and waits for the next daemon.
     drop(listener);
+    crowd.disperse();
     connections.close();
     connections.wait().await;
 }
@@ -47,22 +55,29 @@ async fn accept(listener: &mut TcpListener) -> (TcpStream, SocketAddr) {
     (stream, address)
 }
 
-async fn serve_one<A, F>(stream: TcpStream, from: IpAddr, answer: A, stopped: CancellationToken)
+async fn serve_one<A, F>(stream: TcpStream, from: IpAddr, answer: A, place: Arc<Place>, stopped: CancellationToken)
 where
     A: Fn(IpAddr, Request) -> F + Send,
     F: Future<Output = Response> + Send,
 {
+    let own_place = Arc::clone(&place);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let busy = own_place.busy();
         let answer = answer(from, request.map(Body::new));
-        async move { Ok::<_, Infallible>(answer.await) }
+        async move { Ok::<_, Infallible>(busy.until_sent(answer.await)) }
     });
     let mut connection = std::pin::pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
     let served = tokio::select! {
         biased;
         served = connection.as_mut() => served,
+        () = place.gives_way() => Ok(()),
         () = stopped.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                biased;
+                served = connection.as_mut() => served,
+                () = place.gives_way() => Ok(()),
+            }
         }
     };
     if let Err(error) = served {
@@ -106,7 +121,7 @@ mod tests {
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let serving = tokio::spawn(serve(listener, waiting, stopped.clone()));
+        let serving = tokio::spawn(serve(listener, waiting, Crowd::of_at_most(8), stopped.clone()));
         let idle = std::net::TcpStream::connect(address).unwrap();
         let caller = ask(address);
         asked.cancelled().await;
@@ -126,5 +141,25 @@ mod tests {
         let (stream, from) = accept(&mut listener).await;
         assert_eq!(from, caller.local_addr().unwrap());
         assert!(stream.nodelay().unwrap());
+    }
+
+    #[tokio::test]
+    async fn those_who_say_nothing_keep_nobody_out() {
+        let stopped = CancellationToken::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = |_, _| async { Response::new("here".into()) };
+        let serving = tokio::spawn(serve(listener, answer, Crowd::of_at_most(3), stopped.clone()));
+        let mut silent: Vec<_> = (0..20).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        silent.iter_mut().for_each(|stream| stream.write_all(b"GET / HTTP/1.1\r\nho").unwrap());
+        let mut caller = ask(address);
+        let mut told = [0; 12];
+        let told = tokio::task::spawn_blocking(move || caller.read_exact(&mut told).map(|()| told));
+        assert_eq!(&told.await.unwrap().unwrap(), b"HTTP/1.1 200");
+        let mut first = silent.remove(0);
+        let heard = tokio::task::spawn_blocking(move || first.read(&mut [0; 1]));
+        assert!(matches!(heard.await.unwrap(), Ok(0) | Err(_)), "it has given way");
+        stopped.cancel();
+        serving.await.unwrap();
     }
 }

@@ -13,7 +13,9 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::task::{JoinError, JoinSet};
 
 use super::connections;
+use super::crowd::Crowd;
 use crate::config::{Config, Listen};
+use crate::daemon::machine::OpenFiles;
 use crate::daemon::port_holder;
 use crate::home::Home;
 use crate::http::{App, Entrance};
@@ -21,6 +23,8 @@ use crate::problem::file_failed;
 
 /// File that remembers the port of a home that chose a free one.
 const PORT_FILE: &str = "port";
+/// Most connections at once.
+const CONNECTIONS_MAX: usize = 4096;
 /// Pause after a connection could not be accepted, e.g. for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -51,15 +55,21 @@ impl Doors {
     }
 
     /// Lets callers in until the daemon stops, then waits for the requests under way.
-    pub(super) async fn serve(self, app: App) {
+    pub(super) async fn serve(self, app: App, open_files: OpenFiles) {
         let entrance = Arc::new(Entrance::new(&app));
         let answer = move |from, request| {
             let entrance = Arc::clone(&entrance);
             async move { entrance.answer(from, request).await }
         };
-        let over_tcp = connections::serve(self.tcp, answer, app.stopping.clone());
+        let crowd = Crowd::of_at_most(connections_max(open_files));
+        let over_tcp = connections::serve(self.tcp, answer, crowd, app.stopping.clone());
         tokio::join!(over_tcp, self.socket.serve(&app));
     }
+}
+
+/// As many as half of the files that may be open: the store, output and bridges need some too.
+fn connections_max(open_files: OpenFiles) -> usize {
+    usize::try_from(open_files.now / 2).unwrap_or(CONNECTIONS_MAX).min(CONNECTIONS_MAX)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Fault> {

@@ -2,6 +2,7 @@
 
 mod at_once;
 mod connections;
+mod crowd;
 mod doors;
 mod settings;
 mod telemetry;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::{Access, Shelf};
 use crate::config::{Config, StoreAt};
 use crate::daemon::info::DaemonInfo;
+use crate::daemon::machine::OpenFiles;
 use crate::daemon::{announce, lock};
 use crate::home::{Home, random_bytes};
 use crate::http::{App, Facts, OwnNames, Shared};
@@ -93,8 +95,9 @@ fn hold_and_serve(home: &Home, config: Config, detached: bool) -> Result<End, Fa
 
 async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault> {
     let mut stop = StopSignals::listen()?;
+    let open_files = OpenFiles::raise();
     let doors = Doors::bind(home, &config).await?;
-    let (engine, keys) = open_engine(home, &config, doors.address()).await?;
+    let (engine, keys) = open_engine(home, &config, doors.address(), open_files).await?;
     let info = DaemonInfo::of_this_process(doors.address());
     let app = make_app(home, config, &engine, keys, &info)?;
     info.write(home)?;
@@ -103,7 +106,7 @@ async fn serve(home: &Home, config: Config, detached: bool) -> Result<End, Fault
     }
     tracing::info!(listen = %info.listen, pid = info.pid, "ready");
     let cleaning = tokio::spawn(clean_daily(engine.clone(), app.stopping.clone()));
-    let serving = tokio::spawn(doors.serve(app.clone()));
+    let serving = tokio::spawn(doors.serve(app.clone(), open_files));
     let end = stop_in_order(&mut stop, &engine, &app.stopping, serving).await;
     cleaning.abort();
     DaemonInfo::remove(home)?;
@@ -119,11 +122,16 @@ struct Keys {
     peers: Option<PeerKey>,
 }
 
-async fn open_engine(home: &Home, config: &Config, listen: SocketAddr) -> Result<(Engine, Keys), Fault> {
+async fn open_engine(
+    home: &Home,
+    config: &Config,
+    listen: SocketAddr,
+    open_files: OpenFiles,
+) -> Result<(Engine, Keys), Fault> {
     let clock = Clock::system();
     let store = store::open(home, config).await?;
     let artifacts = settings::artifacts(config, store.as_ref()).await?;
-    let settings = settings::engine(home, config, &clock, listen, artifacts)?;
+    let settings = settings::engine(home, config, &clock, listen, artifacts, open_files)?;
     if let StoreAt::Home = config.store {
         let keys = Keys { session: home.session_key()?, peers: None };
         return Ok((Engine::open(store, clock, settings).await?, keys));

@@ -14,7 +14,7 @@ use longshore_store::ObjectArtifacts;
 
 use crate::config::{Config, StoreAt};
 use crate::daemon::cgroup::{self, Placement};
-use crate::daemon::machine;
+use crate::daemon::machine::{self, OpenFiles};
 use crate::home::Home;
 use crate::problem::file_failed;
 use crate::store;
@@ -32,6 +32,7 @@ pub(super) fn engine(
     clock: &Clock,
     listen: SocketAddr,
     artifacts: Keeping,
+    open_files: OpenFiles,
 ) -> Result<Settings, Fault> {
     let Placement { scope, cgroup } =
         Placement::decide(&config.cgroup, machine::is_systemd_service(), cgroup::delegated());
@@ -46,6 +47,7 @@ pub(super) fn engine(
         shim_args: vec![crate::SHIM.into()],
         shim_scope: scope,
         cgroup,
+        open_files: open_files.before,
         queues: config.queues.clone(),
         lease: config.lease,
         env_allow: config.env_allow.clone(),
@@ -61,7 +63,11 @@ pub(super) fn engine(
 /// `config_invalid`, also if it is another store's; `artifacts_unavailable`.
 pub(super) async fn artifacts(config: &Config, store: &dyn Store) -> Result<Keeping, Fault> {
     let artifacts = ObjectArtifacts::open(&config.artifacts.options)?;
-    artifacts.check().await?;
+    match artifacts.check().await {
+        // Those in the home come and go with it: on a full disk the rest of it still has its use.
+        Err(error) if !config.artifacts.named => tracing::warn!(%error, "artifacts cannot be kept"),
+        checked => checked?,
+    }
     if !config.artifacts.named && matches!(config.store, StoreAt::Server { .. }) {
         tracing::warn!("`[artifacts] url` is not set: what commands print is on this node alone, and gone with it");
     }

@@ -12,6 +12,8 @@ pub(crate) fn start(log: &Log) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // They would be told on standard error, which is what failed: `eprintln!` panics then.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal() && crate::config::environment::variable("NO_COLOR").is_none());
     match log.json {
         true => builder.json().init(),

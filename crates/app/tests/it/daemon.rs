@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpListener;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -213,4 +213,42 @@ fn a_second_signal_ends_a_daemon_at_once() {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(128 + 2));
     drop(stuck);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let home = Home::new();
+    let mut command = home.command(&["serve", "--detached"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(full).spawn().unwrap();
+    let mut word = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut word).unwrap();
+    assert_eq!(home.run(&["run", "--quiet", "--", "echo", "here"]).ok().text(), "here\n");
+    assert_eq!(home.daemon()["pid"], child.id());
+    assert_eq!(home.ask("GET", "/health", "").status, 200);
+    home.run(&["down"]).ok();
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_is_called_so() {
+    let home = Home::new();
+    let pid = pid_of(&home.daemon());
+    kill_process(pid, Signal::STOP).unwrap();
+    let ran = home.run(&["ls"]);
+    kill_process(pid, Signal::CONT).unwrap();
+    assert_eq!(ran.code, 69);
+    let said = ran.stderr;
+    assert!(said.contains(&format!("the daemon, process {}, does not answer at", pid.as_raw_nonzero())), "{said}");
+    home.run(&["ls"]).ok();
+}
+
+#[test]
+fn commands_may_open_as_many_files_as_whoever_started_the_daemon() {
+    let home = Home::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -S -n 200 && exec \"$0\" up", env!("CARGO_BIN_EXE_longshore")]);
+    ran(shell.env("LONGSHORE_HOME", home.path("")).output().unwrap()).ok();
+    assert_eq!(home.run(&["run", "--quiet", "--", "sh", "-c", "ulimit -S -n"]).ok().text(), "200\n");
 }

@@ -106,7 +106,8 @@ async fn start(options: &SpawnerOptions, mut command: Command, said: Stdio, lock
 }
 
 async fn set_up(socket: &UnixStream, options: &SpawnerOptions, lock: &File) -> io::Result<Ready> {
-    let setup = Setup { run_dir: absolute(&options.run_dir)?, cgroup: options.cgroup.clone() };
+    let (cgroup, open_files) = (options.cgroup.clone(), options.open_files);
+    let setup = Setup { run_dir: absolute(&options.run_dir)?, cgroup, open_files };
     send_frame(socket, &to_frame(&setup)?, Some(lock.as_fd())).await?;
     let mut answer = vec![];
     while !answer.ends_with(b"\n") {
@@ -152,6 +153,7 @@ mod tests {
             run_dir: folder.to_owned(),
             cgroup: None,
             scope: true,
+            open_files: None,
         };
         let ways = scoped(&options.program, &options.args).map(|mut way| {
             way.env("PATH", format!("{}:/usr/bin:/bin", folder.display()));

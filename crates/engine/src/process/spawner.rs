@@ -26,6 +26,8 @@ pub struct SpawnerOptions {
     pub cgroup: Option<PathBuf>,
     /// Start it in a systemd scope of its own, so that it is not stopped together with this service.
     pub scope: bool,
+    /// See [`Settings::open_files`](crate::Settings).
+    pub open_files: Option<u64>,
 }
 
 /// Where shims and commands are, as was seen when the spawner started.

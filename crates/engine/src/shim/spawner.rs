@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{read, retry_on_intr};
 use rustix::net::{SendFlags, send};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::attempt::{Place, Shim};
 use super::cgroup;
@@ -94,6 +95,7 @@ impl Spawner {
         let run_dir = open(".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         let null = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
         make_begun(&run_dir)?;
+        setup.open_files.into_iter().for_each(limit_open_files);
         // Found out once here, so that not every shim has to: where the kernel's clock is, and how programs start.
         super::time::steady();
         super::command::rehearse();
@@ -115,6 +117,12 @@ impl Spawner {
         }));
         sys::exit_now(if outcome.is_ok() { 0 } else { PANICKED })
     }
+}
+
+/// Shims and commands inherit it. That it cannot be set leaves them with more, which is no reason not to run them.
+fn limit_open_files(most: u64) {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum }).ok();
 }
 
 fn refuse(socket: &OwnedFd, error: &io::Error) {

@@ -56,6 +56,9 @@ pub(crate) struct Setup {
     /// Folder in a cgroup v2 hierarchy under which attempts get leaves of their own.
     #[serde(default)]
     pub(crate) cgroup: Option<PathBuf>,
+    /// Soft limit on the files that commands may have open.
+    #[serde(default)]
+    pub(crate) open_files: Option<u64>,
 }
 
 /// The spawner's only answer: it is ready for requests.

@@ -158,6 +158,7 @@ fn engine_settings(folder: &tempfile::TempDir) -> Settings {
         shim_args: vec![],
         shim_scope: false,
         cgroup: None,
+        open_files: None,
         queues: BTreeMap::new(),
         lease: Duration::from_secs(30),
         env_allow: vec![],

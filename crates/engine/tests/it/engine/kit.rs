@@ -76,6 +76,7 @@ impl Kit {
             shim_args: vec![],
             shim_scope: false,
             cgroup: None,
+            open_files: None,
             queues: BTreeMap::from([(QueueName::try_from("narrow".to_owned()).unwrap(), 1)]),
             lease: Duration::from_secs(30),
             env_allow: vec![],

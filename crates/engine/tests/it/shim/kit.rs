@@ -35,7 +35,7 @@ pub(crate) fn program() -> PathBuf {
 }
 
 pub(super) fn options(run_dir: PathBuf) -> SpawnerOptions {
-    SpawnerOptions { program: program(), args: vec![], run_dir, cgroup: None, scope: false }
+    SpawnerOptions { program: program(), args: vec![], run_dir, cgroup: None, scope: false, open_files: None }
 }
 
 impl Kit {
