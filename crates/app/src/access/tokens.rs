@@ -103,6 +103,11 @@ pub(crate) async fn create(shelf: &Shelf, new: &NewToken<'_>, now: Timestamp) ->
     if !(1..=NAME_BYTES_MAX).contains(&name.len()) || !name.chars().all(good) {
         return Err(Fault::invalid("name", "must be 1 to 64 letters, digits, dots, dashes or underscores"));
     }
+    if name == Principal::OWNER {
+        let why =
+            format!("`{name}` is the user of this installation: whoever had that name had all of the user's jobs");
+        return Err(Fault::invalid("name", why).next("choose another name"));
+    }
     let beyond = scopes.unwrap_or_default().without(Scopes::of_class(class));
     if !beyond.is_empty() {
         return Err(Fault::invalid("scope", format!("only a person's token can allow `{beyond}`"))

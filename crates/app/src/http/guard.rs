@@ -66,9 +66,11 @@ pub(super) fn too_large(headers: &HeaderMap) -> Option<Fault> {
     })
 }
 
-/// Refuses a request once its sender has sent it, so that the refusal is heard.
+/// Refuses a request once its sender has sent it, so that the refusal is heard. One who asks first has sent nothing.
 pub(super) async fn drained(request: Request, fault: Fault) -> Response {
-    drain(request.into_body()).await;
+    if !request.headers().contains_key(header::EXPECT) {
+        drain(request.into_body()).await;
+    }
     HttpFault(fault).into_response()
 }
 

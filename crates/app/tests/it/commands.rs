@@ -98,6 +98,7 @@ fn wrong_use_is_refused_in_words() {
         (vec!["logs", "99"], 66, "there is no job `99`"),
         (vec!["show", "@"], 66, "there is no job"),
         (vec!["token", "create", "a b"], 64, "name"),
+        (vec!["token", "create", "owner"], 64, "user of this installation"),
         (vec!["completions", "tcsh"], 2, "tcsh"),
         (vec!["frobnicate"], 2, "frobnicate"),
     ] {

@@ -14,7 +14,7 @@ use crate::wire::notification;
 
 /// How often a job is looked at for progress; no two notifications come closer.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// A notification is sent after this long even if nothing changed.
+/// A notification is sent first at the first look, and after this long even if nothing changed.
 const REPEAT_AFTER: Duration = Duration::from_secs(10);
 /// What progress grows by when no percentage is known, or it did not grow.
 const STEP: f64 = 0.01;
@@ -29,7 +29,7 @@ pub(super) struct Progress<'a> {
 impl<'a> Progress<'a> {
     /// A sender, if the request asked for progress.
     pub(super) fn of(call: &'a Call) -> Option<Self> {
-        Some(Self { call, token: call.progress_token.as_deref()?, pace: Pace::starting(Instant::now()) })
+        Some(Self { call, token: call.progress_token.as_deref()?, pace: Pace::default() })
     }
 
     /// Tells how a job stands, if it is time.
@@ -52,24 +52,21 @@ impl<'a> Progress<'a> {
 }
 
 /// Decides when something is sent, and keeps the numbers growing.
+#[derive(Default)]
 struct Pace {
-    sent_at: Instant,
+    sent_at: Option<Instant>,
     percent: Option<u8>,
     value: f64,
 }
 
 impl Pace {
-    fn starting(now: Instant) -> Self {
-        Self { sent_at: now, percent: None, value: 0.0 }
-    }
-
     /// The number to send now, if any.
     fn next(&mut self, now: Instant, percent: Option<u8>) -> Option<f64> {
         let changed = percent.is_some() && percent != self.percent;
-        if !changed && now.duration_since(self.sent_at) < REPEAT_AFTER {
+        if !changed && self.sent_at.is_some_and(|sent_at| now.duration_since(sent_at) < REPEAT_AFTER) {
             return None;
         }
-        self.sent_at = now;
+        self.sent_at = Some(now);
         self.percent = percent;
         let grown = self.value + STEP;
         self.value = (percent.map_or(grown, |percent| grown.max(f64::from(percent))) * 100.0).round() / 100.0;
@@ -88,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn progress_grows_and_is_sent_on_change_or_after_ten_seconds() {
+    fn progress_grows_and_is_sent_at_first_on_change_or_after_ten_seconds() {
         let start = Instant::now();
-        let mut pace = Pace::starting(start);
+        let mut pace = Pace::default();
         let table = [
-            (1, None, None),
-            (9, None, None),
-            (10, None, Some(0.01)),
-            (11, None, None),
+            (1, None, Some(0.01)),
+            (2, None, None),
+            (10, None, None),
+            (11, None, Some(0.02)),
             (12, Some(63), Some(63.0)),
             (13, Some(63), None),
             (14, Some(20), Some(63.01)),

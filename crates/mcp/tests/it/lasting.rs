@@ -82,6 +82,7 @@ impl Events {
             self.text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap();
         }
         let (event, rest) = self.text.split_once("\n\n").unwrap();
+        assert!(event.lines().any(|line| line.starts_with("data: ")), "clients drop such an event: {event:?}");
         let field = |name: &str| event.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
         let found = (field("id: "), field("data: "));
         self.text = rest.to_owned();

@@ -5,11 +5,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::{Body, Bytes};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, join_all};
-use futures_util::stream::unfold;
+use futures_util::stream::{once, unfold};
 use longshore_domain::{Fault, JobId, Principal, Scope};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -154,17 +156,22 @@ fn primes(connection: &Connection) -> bool {
 }
 
 fn streamed(reader: Reader, primes: bool) -> Response {
-    // The first event names the place, so that even a stream that is lost at once can be gone on with.
-    let first = primes.then(|| Event::default().id(reader.place()).retry(RETRY).data(""));
-    let events = unfold((first, reader), |(mut first, mut reader)| async move {
-        if let Some(first) = first.take() {
-            return Some((Ok::<_, Infallible>(first), (None, reader)));
-        }
+    let first = primes.then(|| priming(&reader.place()));
+    let events = unfold(reader, |mut reader| async move {
         let message = reader.next().await?;
         let event = Event::default().event("message").id(reader.place()).data(&*message);
-        Some((Ok(event), (None, reader)))
+        Some((Ok::<_, Infallible>(event), reader))
     });
-    stream::unbuffered(Sse::new(events))
+    stream::unbuffered(Sse::new(events)).map(|body| match first {
+        Some(first) => Body::from_stream(once(async { Ok(first) }).chain(body.into_data_stream())),
+        None => body,
+    })
+}
+
+/// Names the place, so that even a stream that is lost at once can be gone on with. Clients drop an event whose data field
+/// is absent, and its id with it; axum's events cannot have an empty one.
+fn priming(place: &str) -> Bytes {
+    format!("id: {place}\nretry: {}\ndata: \n\n", RETRY.as_millis()).into()
 }
 
 /// Answers a request of a session: by JSON if it has no more to say than its answer, and soon.

@@ -25,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use axum::{Extension, Router};
 use futures_util::future::BoxFuture;
+use http_body_util::LengthLimitError;
 use longshore_domain::{Conversation, Grant};
 use tokio::sync::mpsc;
 
@@ -132,6 +133,15 @@ fn too_many(id: Option<&RequestId>, throttled: Throttled) -> Response {
     (Extension(throttled), json(StatusCode::TOO_MANY_REQUESTS, reply)).into_response()
 }
 
+fn unread(error: axum::Error) -> Response {
+    let error = error.into_inner();
+    let (status, why) = match error.is::<LengthLimitError>() {
+        true => (StatusCode::PAYLOAD_TOO_LARGE, format!("at most {MESSAGE_BYTES_MAX} bytes are taken")),
+        false => (StatusCode::BAD_REQUEST, error.to_string()),
+    };
+    refused(status, ErrorCode::InvalidRequest, &format!("the message could not be read whole: {why}"))
+}
+
 fn no_session() -> Refusal {
     let message = "there is no such session, or it has ended: send initialize to begin a new one";
     (StatusCode::NOT_FOUND, RpcError::envelope(ErrorCode::InvalidRequest, message))
@@ -160,9 +170,9 @@ impl Exchange {
         if let Some(throttled) = throttled {
             return Box::pin(turned_away(body, throttled)).await;
         }
-        let Ok(bytes) = axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await else {
-            let error = format!("the message could not be read whole; at most {MESSAGE_BYTES_MAX} bytes are taken");
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::InvalidRequest, &error);
+        let bytes = match axum::body::to_bytes(body, MESSAGE_BYTES_MAX).await {
+            Ok(bytes) => bytes,
+            Err(error) => return unread(error),
         };
         match Message::parse(&bytes) {
             Ok(Message::Request(request)) => self.answer(&request).await,
