@@ -33,7 +33,7 @@ pub(super) const TOOL: Tool = Tool {
     schema: r#"{"type":"object","properties":{
 "command":{"type":["array","string"],"items":{"type":"string"},"description":"program and arguments; one line of text if shell is true"},
 "shell":{"type":"boolean","description":"run the line with /bin/sh -c"},
-"cwd":{"type":"string","description":"absolute directory"},
+"cwd":{"type":"string","description":"absolute directory; needed over HTTP"},
 "env":{"type":"object","additionalProperties":{"type":"string"}},
 "name":{"type":"string"},
 "background":{"type":"boolean","description":"answer with the handle at once"},
