@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use longshore_domain::fault::Fault;
+use longshore_domain::fault::{Fault, FaultCode};
 use longshore_domain::store::{Store, StoreError};
 use longshore_store::moving::House;
 use longshore_store::{Durability, PostgresOptions, PostgresStore, SqliteOptions, SqliteStore};
@@ -11,6 +11,9 @@ use sha2::{Digest as _, Sha256};
 use crate::config::{self, Config, StoreAt};
 use crate::home::{Home, hex, random_bytes};
 
+/// The database of a home, and what was not brought into it yet.
+const DATABASE: &str = "data/jobs.db";
+const LOG: &str = "data/jobs.db-wal";
 /// Name of the secret that a store is named by.
 const IDENTITY_SECRET: &str = "identity";
 
@@ -20,7 +23,10 @@ const IDENTITY_SECRET: &str = "identity";
 /// The store's own, with what the database server says.
 pub(crate) async fn open(home: &Home, config: &Config) -> Result<Arc<dyn Store>, Fault> {
     match &config.store {
-        StoreAt::Home => Ok(Arc::new(open_file(home, config)?)),
+        StoreAt::Home => {
+            check_remains(home)?;
+            Ok(Arc::new(open_file(home, config)?))
+        }
         StoreAt::Server { options, location } => {
             let options = PostgresOptions { queue_concurrency: config.queue_concurrency, ..options.clone() };
             let opened = PostgresStore::open(options).await;
@@ -41,13 +47,30 @@ pub(crate) async fn identity(store: &dyn Store) -> Result<String, Fault> {
 /// The store as something that moves.
 pub(crate) fn house(home: &Home, config: &Config) -> House {
     match &config.store {
-        StoreAt::Home => House::Sqlite(home.file("data/jobs.db"), file_options(config)),
+        StoreAt::Home => House::Sqlite(home.file(DATABASE), file_options(config)),
         StoreAt::Server { options, .. } => House::Postgres(options.clone()),
     }
 }
 
+/// A database that was emptied looks like one that was never used; what its jobs printed gives it away.
+///
+/// # Errors
+/// `store_corrupt`.
+fn check_remains(home: &Home) -> Result<(), Fault> {
+    let database = home.file(DATABASE);
+    let is_empty = std::fs::metadata(&database).is_ok_and(|found| found.len() == 0);
+    let has_log = std::fs::metadata(home.file(LOG)).is_ok_and(|found| found.len() > 0);
+    let has_output = || std::fs::read_dir(home.file("output")).is_ok_and(|mut days| days.next().is_some());
+    match is_empty && !has_log && has_output() {
+        false => Ok(()),
+        true => Err(Fault::new(FaultCode::StoreCorrupt, "the database is empty, and its jobs were not")
+            .why(format!("{} has no bytes, and output of jobs is beside it", database.display()))
+            .next("put a copy of the database in its place; or remove it, and the jobs are forgotten")),
+    }
+}
+
 fn open_file(home: &Home, config: &Config) -> Result<SqliteStore, StoreError> {
-    SqliteStore::open(home.file("data/jobs.db"), file_options(config))
+    SqliteStore::open(home.file(DATABASE), file_options(config))
 }
 
 fn file_options(config: &Config) -> SqliteOptions {

@@ -252,3 +252,16 @@ fn commands_may_open_as_many_files_as_whoever_started_the_daemon() {
     ran(shell.env("LONGSHORE_HOME", home.path("")).output().unwrap()).ok();
     assert_eq!(home.run(&["run", "--quiet", "--", "sh", "-c", "ulimit -S -n"]).ok().text(), "200\n");
 }
+
+#[test]
+fn an_emptied_database_is_not_taken_for_a_new_one() {
+    let home = Home::new();
+    home.run(&["run", "--quiet", "--", "echo", "here"]).ok();
+    home.run(&["down"]).ok();
+    std::fs::write(home.path("data/jobs.db"), "").unwrap();
+    let ran = home.run(&["ls"]);
+    assert_eq!(ran.code, 74);
+    assert!(ran.stderr.contains("the database is empty, and its jobs were not"), "{}", ran.stderr);
+    std::fs::remove_file(home.path("data/jobs.db")).unwrap();
+    assert_eq!(home.run(&["ls", "--json"]).ok().text(), "");
+}

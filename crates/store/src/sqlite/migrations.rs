@@ -24,10 +24,13 @@ pub(crate) const SCHEMA_NEWEST: u32 = MIGRATIONS.len() as u32;
 /// The schema version of a database; 0 = empty. Reads only.
 ///
 /// # Errors
-/// [`StoreError::Newer`] for one that this build does not know, [`StoreError::Corrupt`] if it is no database.
+/// [`StoreError::Newer`] for one that this build does not know, [`StoreError::Corrupt`] if it is no database, or one of
+/// something else.
 pub(super) fn check_version(connection: &Connection) -> Result<u32, StoreError> {
     let found = read_version(connection).map_err(failed("read the schema version"))?;
+    let is_ours = is_ours(connection, found).map_err(failed("read the schema"))?;
     match found {
+        _ if !is_ours => Err(StoreError::Corrupt("it has tables, and they are not Longshore's".into())),
         0..=SCHEMA_NEWEST => Ok(found),
         _ => Err(StoreError::Newer { found, known: SCHEMA_NEWEST }),
     }
@@ -44,6 +47,15 @@ pub(super) fn migrate(connection: &mut Connection, from: u32) -> Result<(), Stor
 
 fn read_version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Every schema of ours has jobs, and nothing is in a database that has none yet.
+fn is_ours(connection: &Connection, version: u32) -> rusqlite::Result<bool> {
+    let sql = match version {
+        0 => "SELECT NOT EXISTS (SELECT 1 FROM sqlite_master)",
+        _ => "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'job')",
+    };
+    connection.query_row(sql, [], |row| row.get(0))
 }
 
 fn apply_step(connection: &mut Connection, version: usize, sql: &str) -> rusqlite::Result<()> {

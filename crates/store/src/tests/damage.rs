@@ -112,6 +112,20 @@ fn a_file_that_is_no_database_is_left_as_it_is() {
     assert!(bytes(&folder) == before);
 }
 
+#[test]
+fn a_database_of_something_else_is_left_as_it_is() {
+    for version in [0, 3] {
+        let folder = Folder::new();
+        let other = Connection::open(folder.database()).unwrap();
+        other.execute_batch("CREATE TABLE bookmark (address TEXT)").unwrap();
+        other.pragma_update(None, "user_version", version).unwrap();
+        drop(other);
+        let before = bytes(&folder);
+        assert!(matches!(open_error(&folder.database()), StoreError::Corrupt(_)));
+        assert!(bytes(&folder) == before);
+    }
+}
+
 #[tokio::test]
 async fn an_overwritten_database_is_left_as_it_is() {
     let folder = Folder::new();
