@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::batches::Batches;
 use crate::wire::{Hello, LegacyVersion, MESSAGE_BYTES_MAX, Message, Request, RequestId, in_turn, notification};
 
 /// Wishes that are repeated after a connection was lost.
@@ -32,6 +33,8 @@ pub(super) struct Memory {
     swallowed: Vec<(RequestId, Option<Missed>)>,
     /// Listens that the client knows to be open.
     listens: Vec<RequestId>,
+    /// Batches without their answer.
+    pub(super) batches: Batches,
 }
 
 /// A request without an answer.
@@ -53,6 +56,17 @@ struct Wish {
 enum About {
     Level,
     Resource(String),
+}
+
+/// What follows from a line of the client.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// Lines for the daemon.
+    pub(super) onward: Vec<Vec<u8>>,
+    /// One of them wants an answer.
+    pub(super) wants_answer: bool,
+    /// Lines for the client.
+    pub(super) back: Vec<Vec<u8>>,
 }
 
 /// What the client is to have for a line of the daemon.
@@ -147,12 +161,13 @@ impl Memory {
             wishes: vec![],
             swallowed: vec![],
             listens: vec![],
+            batches: Batches::default(),
         }
     }
 
-    /// Notes a line of the client that was read as `message`. The line that goes on in its place, if it is a call that
-    /// must be told from others of its id, and whether it wants an answer.
-    pub(super) fn sent(&mut self, message: &Message<'_>, line: &[u8]) -> (Option<Vec<u8>>, bool) {
+    /// Notes a message of the client, with its text.
+    pub(super) fn sent(&mut self, message: &Message<'_>, line: &[u8]) -> Noted {
+        let mut noted = Noted { onward: vec![line.to_vec()], ..Noted::default() };
         match message {
             Message::Request(request) => {
                 if request.method == "initialize" {
@@ -161,31 +176,30 @@ impl Memory {
                     self.wishes.clear();
                 }
                 self.wished(request, line);
-                (self.asked(request, line), true)
+                noted.onward = vec![self.asked(request, line)];
+                noted.wants_answer = true;
             }
-            Message::Notification(notification) => {
-                match &*notification.method {
-                    "notifications/initialized" => self.initialized = Some(line.to_vec()),
-                    "notifications/cancelled" => self.cancelled(notification.params),
-                    _ => {}
-                }
-                (None, false)
-            }
-            Message::Response(_) => (None, false),
+            Message::Notification(notification) => match &*notification.method {
+                "notifications/initialized" => self.initialized = Some(line.to_vec()),
+                "notifications/cancelled" => noted.back.extend(self.cancelled(notification.params)),
+                _ => {}
+            },
+            Message::Response(_) => {}
         }
+        noted
     }
 
-    /// Notes a request; the counted line of a call that has room for it.
-    fn asked(&mut self, request: &Request<'_>, line: &[u8]) -> Option<Vec<u8>> {
+    /// Notes a request. Its line, which counts a call that has room for it: it must be told from others of its id.
+    fn asked(&mut self, request: &Request<'_>, line: &[u8]) -> Vec<u8> {
         self.turns += 1;
         // What is said twice before its answer is the same request.
         let earlier = self.unanswered.iter().find(|other| other.id == request.id);
         let turn = earlier.map_or(self.turns, |earlier| earlier.turn);
         let counted = (request.method == "tools/call").then(|| in_turn(line, turn));
         let counted = counted.filter(|counted| counted.len() <= MESSAGE_BYTES_MAX);
-        let line = counted.as_deref().unwrap_or(line).to_vec();
-        self.unanswered.push(Unanswered { id: request.id.clone(), turn, line });
-        counted
+        let line = counted.unwrap_or_else(|| line.to_vec());
+        self.unanswered.push(Unanswered { id: request.id.clone(), turn, line: line.clone() });
+        line
     }
 
     /// Notes what the client wants to be told from now on, which only the connection knows.
@@ -210,12 +224,12 @@ impl Memory {
         initialize.is_some_and(|shaken| shaken.params.version == LegacyVersion::V2025_03_26.as_str())
     }
 
-    /// A request that the client gave up gets no answer any more.
-    fn cancelled(&mut self, params: Option<&RawValue>) {
-        let cancelled = params.and_then(|params| serde_json::from_str::<Cancelled<'_>>(params.get()).ok());
-        if let Some(id) = cancelled.and_then(|cancelled| RequestId::from_raw(cancelled.request_id)) {
-            self.is_over(&id);
-        }
+    /// A request that the client gave up gets no answer any more. What its batch is answered by, if it was the last.
+    fn cancelled(&mut self, params: Option<&RawValue>) -> Option<Vec<u8>> {
+        let cancelled: Cancelled<'_> = serde_json::from_str(params?.get()).ok()?;
+        let id = RequestId::from_raw(cancelled.request_id)?;
+        self.is_over(&id);
+        self.batches.given_up(&id)
     }
 
     /// Nothing more is owed for this request.
@@ -236,7 +250,7 @@ impl Memory {
                     Some(at) => Heard::changes(self.swallowed.swap_remove(at).1, None),
                     None => {
                         self.is_over(&id);
-                        Heard { answers: true, ..Heard::of(line) }
+                        Heard { lines: self.batches.answered(&id, line).into_iter().collect(), answers: true }
                     }
                 }
             }
@@ -271,10 +285,11 @@ impl Memory {
         !self.wishes.is_empty()
     }
 
-    /// The requests without an answer; they are answered by the caller.
-    pub(super) fn take_unanswered(&mut self) -> Vec<RequestId> {
+    /// Answers every request that has none. What the client is to have.
+    pub(super) fn give_up(&mut self, answer: impl Fn(&RequestId) -> Vec<u8>) -> Vec<Vec<u8>> {
         self.listens.clear();
-        std::mem::take(&mut self.unanswered).into_iter().map(|request| request.id).collect()
+        let unanswered = std::mem::take(&mut self.unanswered);
+        unanswered.into_iter().filter_map(|request| self.batches.answered(&request.id, answer(&request.id))).collect()
     }
 
     /// All that a new connection begins with, as whole lines.
@@ -304,6 +319,15 @@ impl Wish {
             About::Level => None,
             About::Resource(uri) => Some(Missed::Resource(uri.clone())),
         }
+    }
+}
+
+impl Noted {
+    /// What follows from one more message of the line.
+    pub(super) fn add(&mut self, more: Self) {
+        self.onward.extend(more.onward);
+        self.wants_answer |= more.wants_answer;
+        self.back.extend(more.back);
     }
 }
 

@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::fixture;
 use super::{Server, Sink, completion, discovery, listen, prompts, resources, tasks, telling, tools};
 use crate::wire::{
-    Era, ErrorCode, LegacyVersion, MODERN, Message, Meta, Reply, Request, RequestId, ResultBody, RpcError,
+    Era, ErrorCode, LegacyVersion, MODERN, Malformed, Message, Meta, Reply, Request, RequestId, ResultBody, RpcError,
 };
 
 /// A request that is still under way so long after the engine was told to stop is answered by an error. Waits end at
@@ -107,7 +107,16 @@ impl Server {
     /// Takes one message. What must happen in the order of arrival has happened when this returns: handshakes,
     /// cancellations, and that a request can be cancelled. Must be called within a Tokio runtime.
     pub fn begin(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
-        match Message::parse(message) {
+        self.took(connection, Message::parse(message), sink)
+    }
+
+    /// As [`Server::begin`], for one message of a batch.
+    pub(super) fn begin_in_batch(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
+        self.took(connection, Message::parse_in_batch(message), sink)
+    }
+
+    fn took(&self, connection: &Connection, message: Result<Message<'_>, Malformed>, sink: &Sink) -> Begun {
+        match message {
             Ok(Message::Request(request)) => match Meta::of(request.params) {
                 Ok(meta) => self.requested(connection, &request, &meta, sink),
                 Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
@@ -117,21 +126,6 @@ impl Server {
                 Begun::Nothing
             }
             Err(malformed) => Begun::Done(Reply::failed(malformed.id.as_ref(), malformed.error)),
-        }
-    }
-
-    /// Takes one message of a batch, which may hold no handshake, and nothing of a version without batches.
-    pub(crate) fn begin_in_batch(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
-        match Message::parse(message) {
-            Ok(Message::Request(request)) if request.method == "initialize" => {
-                let error = RpcError::envelope(ErrorCode::InvalidRequest, "`initialize` cannot be part of a batch");
-                Begun::Done(Reply::failed(Some(&request.id), error))
-            }
-            Ok(Message::Request(request)) if Meta::of(request.params).is_ok_and(|meta| meta.is_modern(true)) => {
-                let error = RpcError::envelope(ErrorCode::InvalidRequest, "this version has no batches: send it alone");
-                Begun::Done(Reply::failed(Some(&request.id), error))
-            }
-            _ => self.begin(connection, message, sink),
         }
     }
 

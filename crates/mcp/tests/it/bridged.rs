@@ -11,9 +11,9 @@ use tokio::task::AbortHandle;
 use crate::kit::{Client, Kit};
 
 /// The connection that the bridge has.
-type Current = Arc<Mutex<Option<AbortHandle>>>;
+pub(crate) type Current = Arc<Mutex<Option<AbortHandle>>>;
 
-fn bridged(kit: &Kit) -> (Client, Current) {
+pub(crate) fn bridged(kit: &Kit) -> (Client, Current) {
     let (ours, theirs) = duplex(1 << 16);
     let (hello, server, current) = (kit.hello("b1"), kit.server.clone(), Current::default());
     let connected = Arc::clone(&current);
