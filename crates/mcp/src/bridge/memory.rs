@@ -1,13 +1,12 @@
 //! What a new daemon must be told: the surroundings, the handshake, the requests without an answer, and what the client
 //! wants to be told. And what of the new daemon's words the client has heard before.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::batches::Batches;
+use super::questions::Questions;
+use super::shapes::{Acknowledged, Answer, Shaken, Watched, cancelled};
 use crate::wire::{Hello, LegacyVersion, MESSAGE_BYTES_MAX, Message, Request, RequestId, in_turn, notification};
 
 /// Wishes that are repeated after a connection was lost.
@@ -35,6 +34,8 @@ pub(super) struct Memory {
     listens: Vec<RequestId>,
     /// Batches without their answer.
     pub(super) batches: Batches,
+    /// Questions without their answer.
+    pub(super) questions: Questions,
 }
 
 /// A request without an answer.
@@ -78,43 +79,6 @@ pub(super) struct Heard {
     pub(super) answers: bool,
 }
 
-/// What is read of a line that the daemon sends.
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-/// What is read of the acknowledgement of a listen.
-#[derive(Deserialize)]
-struct Acknowledged<'a> {
-    #[serde(borrow, rename = "_meta")]
-    meta: Subscription<'a>,
-    #[serde(borrow)]
-    notifications: Granted<'a>,
-}
-
-#[derive(Deserialize)]
-struct Subscription<'a> {
-    #[serde(borrow, rename = "io.modelcontextprotocol/subscriptionId")]
-    id: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Granted<'a> {
-    #[serde(borrow, default)]
-    resource_subscriptions: Vec<Cow<'a, str>>,
-    #[serde(default)]
-    resources_list_changed: bool,
-}
-
 /// What may have changed while the daemon was away.
 #[derive(Clone, Debug)]
 enum Missed {
@@ -122,31 +86,6 @@ enum Missed {
     List,
     /// The resource at that address.
     Resource(String),
-}
-
-#[derive(Deserialize)]
-struct Watched<'a> {
-    #[serde(borrow)]
-    uri: Cow<'a, str>,
-}
-
-/// What is read of a handshake.
-#[derive(Deserialize)]
-struct Shaken<'a> {
-    #[serde(borrow)]
-    params: Asked<'a>,
-}
-
-#[derive(Deserialize)]
-struct Asked<'a> {
-    #[serde(borrow, rename = "protocolVersion")]
-    version: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Cancelled<'a> {
-    #[serde(borrow, rename = "requestId")]
-    request_id: &'a RawValue,
 }
 
 impl Memory {
@@ -162,6 +101,7 @@ impl Memory {
             swallowed: vec![],
             listens: vec![],
             batches: Batches::default(),
+            questions: Questions::default(),
         }
     }
 
@@ -184,7 +124,10 @@ impl Memory {
                 "notifications/cancelled" => noted.back.extend(self.cancelled(notification.params)),
                 _ => {}
             },
-            Message::Response(_) => {}
+            Message::Response(response) => {
+                let id = response.id.and_then(RequestId::from_raw);
+                id.iter().for_each(|id| self.questions.closed(id));
+            }
         }
         noted
     }
@@ -226,8 +169,7 @@ impl Memory {
 
     /// A request that the client gave up gets no answer any more. What its batch is answered by, if it was the last.
     fn cancelled(&mut self, params: Option<&RawValue>) -> Option<Vec<u8>> {
-        let cancelled: Cancelled<'_> = serde_json::from_str(params?.get()).ok()?;
-        let id = RequestId::from_raw(cancelled.request_id)?;
+        let id = cancelled(params)?;
         self.is_over(&id);
         self.batches.given_up(&id)
     }
@@ -256,6 +198,14 @@ impl Memory {
             }
             (Some(method), _) if method == "notifications/subscriptions/acknowledged" => {
                 self.acknowledged(params).unwrap_or_else(|| Heard::of(line))
+            }
+            (Some(_), Some(id)) => {
+                self.questions.asked(id);
+                Heard::of(line)
+            }
+            (Some(method), None) if method == "notifications/cancelled" => {
+                cancelled(params).iter().for_each(|id| self.questions.closed(id));
+                Heard::of(line)
             }
             _ => Heard::of(line),
         }

@@ -8,6 +8,8 @@ mod batches;
 mod link;
 mod memory;
 mod note;
+mod questions;
+mod shapes;
 #[cfg(test)]
 mod tests;
 
@@ -33,9 +35,10 @@ const STEADY: Duration = Duration::from_secs(3600);
 /// `connect_once` makes one connection, starting the daemon if needed; it is called again, with growing pauses, for
 /// about 30 s whenever the connection is lost. On each new connection the handshake is repeated and every request
 /// without an answer is sent again; the daemon recognises those it had taken. Subscriptions and listens go on: the client
-/// hears that what it watches may have changed, and nothing twice that it needs once. A daemon that was stopped on purpose has
-/// answered them all, and none is started before the client's next request. When no connection can be had, these
-/// requests are answered by an error, and the next one tries anew. Only protocol is written to `stdout`.
+/// hears that what it watches may have changed, and nothing twice that it needs once. What the lost daemon asked is taken
+/// back. A daemon that was stopped on purpose has answered them all, and none is started before the client's next
+/// request. When no connection can be had, these requests are answered by an error, and the next one tries anew. Only
+/// protocol is written to `stdout`.
 ///
 /// # Errors
 /// Those of `stdin` and `stdout`; a lost daemon is none.
@@ -152,6 +155,7 @@ where
     async fn left(&mut self) -> io::Result<()> {
         self.link = None;
         self.losses = 0;
+        self.take_back().await?;
         match self.memory.has_unanswered() && !self.ended {
             true => self.reconnect().await,
             false => Ok(()),
@@ -164,6 +168,7 @@ where
             self.losses = 0;
         }
         self.losses += 1;
+        self.take_back().await?;
         match self.memory.has_unanswered() || self.memory.has_wishes() && !self.ended {
             true if self.losses > LOSSES_MAX => {
                 self.losses = 0;
@@ -172,6 +177,11 @@ where
             true => self.reconnect().await,
             false => Ok(()),
         }
+    }
+
+    /// Nobody takes an answer to what the daemon asked any more.
+    async fn take_back(&mut self) -> io::Result<()> {
+        write_all(&mut self.stdout, &self.memory.questions.take_back()).await
     }
 
     /// Connects and repeats what the daemon must know, or answers every open request by an error. The client's

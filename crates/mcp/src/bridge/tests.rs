@@ -514,3 +514,38 @@ async fn the_end_of_input_answers_what_a_batch_has() {
     assert_eq!(scene.client.line().await, array(&[answer("1")]));
     scene.bridge.await.unwrap().unwrap();
 }
+
+fn question(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"elicitation/create","params":{{}}}}"#)
+}
+
+#[tokio::test]
+async fn questions_of_a_lost_daemon_are_taken_back() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say(&request("1")).await;
+    assert_eq!(daemon.line().await, request("1"));
+    for id in ["a.answered", "a.taken", "a.open"] {
+        daemon.say(&question(id)).await;
+        assert_eq!(scene.client.line().await, question(id));
+    }
+    scene.client.say(&answer("\"a.answered\"")).await;
+    assert_eq!(daemon.line().await, answer("\"a.answered\""));
+    let taken = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a.taken"}}"#;
+    daemon.say(taken).await;
+    assert_eq!(scene.client.line().await, taken);
+    drop(daemon);
+
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, request("1"));
+    daemon.say(&question("b")).await;
+    let told: serde_json::Value = serde_json::from_str(&scene.client.line().await).unwrap();
+    let reason = "the daemon that asked is gone; what still matters is asked again";
+    assert_eq!(told["method"], "notifications/cancelled");
+    assert_eq!(told["params"], serde_json::json!({ "requestId": "a.open", "reason": reason }));
+    assert_eq!(scene.client.line().await, question("b"));
+    scene.client.say(&answer("\"b\"")).await;
+    assert_eq!(daemon.line().await, answer("\"b\""));
+    daemon.say(&answer("1")).await;
+    assert_eq!(scene.client.line().await, answer("1"));
+}
