@@ -192,8 +192,8 @@ impl Server {
             },
             Method::Ping => now(ResultBody::new(&serde_json::json!({}))),
             Method::Discover => now(discovery::discover()),
-            Method::ToolsList => now(tools::list(call.era)),
-            Method::ResourceTemplatesList => now(resources::templates()),
+            Method::ToolsList => now(tools::list(&call)),
+            Method::ResourceTemplatesList => now(resources::templates(&call)),
             Method::ToolsCall => match tools::chosen(&call) {
                 Ok(chosen) => self.pending(call, |call| tools::call(call, chosen)),
                 Err(error) => now(Err(error)),
@@ -202,7 +202,7 @@ impl Server {
             Method::ResourcesRead => self.pending(call, resources::read),
             Method::Subscribe => self.pending(call, telling::subscribe),
             Method::Unsubscribe => self.pending(call, telling::unsubscribe),
-            Method::PromptsList => now(prompts::list()),
+            Method::PromptsList => now(prompts::list(&call)),
             Method::PromptsGet => self.pending(call, prompts::get),
             Method::Complete => self.pending(call, completion::complete),
             Method::SetLevel => self.pending(call, telling::set_level),
@@ -295,17 +295,16 @@ fn era_of(connection: &Connection, method: &str, meta: &Meta<'_>) -> Result<Era,
         let version = handshake.map_or(LegacyVersion::NEWEST, |handshake| handshake.version);
         return Ok(Era::Legacy(version));
     }
-    let missing = |key: &str| {
-        let message = format!("`params._meta[\"io.modelcontextprotocol/{key}\"]` is missing");
+    let unusable = |key: &str, problem: &str| {
+        let message = format!("`params._meta[\"io.modelcontextprotocol/{key}\"]` {problem}");
         RpcError::envelope(ErrorCode::InvalidParams, message)
     };
-    match meta.protocol_version.as_deref() {
-        None => Err(missing("protocolVersion")),
-        Some(version) if version != MODERN => Err(RpcError::unsupported_version(version)),
-        Some(_) if meta.client_capabilities.is_none_or(|raw| !raw.get().starts_with('{')) => {
-            Err(missing("clientCapabilities"))
-        }
-        Some(_) => Ok(Era::Modern),
+    match (meta.protocol_version.as_deref(), meta.client_capabilities) {
+        (None, _) => Err(unusable("protocolVersion", "is missing")),
+        (Some(version), _) if version != MODERN => Err(RpcError::unsupported_version(version)),
+        (_, None) => Err(unusable("clientCapabilities", "is missing")),
+        (_, Some(raw)) if !raw.get().starts_with('{') => Err(unusable("clientCapabilities", "must be an object")),
+        _ => Ok(Era::Modern),
     }
 }
 
