@@ -6,6 +6,7 @@ mod attempt_output;
 mod brief;
 mod cancel;
 mod collect;
+mod conflict;
 mod events;
 mod find;
 mod fixture;

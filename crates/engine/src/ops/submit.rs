@@ -108,12 +108,12 @@ impl Engine {
                 .next("submit a command: fixtures exist for the tests of Longshore alone"));
         }
         // Only a key can be in conflict with an earlier job.
-        let asked = job.key.is_some().then(|| job.spec.clone());
+        let asked = job.key.is_some().then(|| job.clone());
         let engine = self.clone();
         let accepted = whole(&self.inner.tasks, async move { engine.store_and_begin(job).await }).await;
         match accepted {
             Ok(accepted) => Ok(accepted),
-            Err(error) => Err(self.explain(error, asked).await),
+            Err(error) => Err(self.conflict(error, asked).await),
         }
     }
 
@@ -208,34 +208,6 @@ impl Engine {
             key,
             retry_of: request.retry_of,
         })
-    }
-
-    /// Names what differs when a key comes back with another body.
-    async fn explain(&self, error: StoreError, asked: Option<JobSpec>) -> Fault {
-        let (StoreError::KeyConflict { job }, Some(asked)) = (&error, asked) else { return error.into() };
-        let job = *job;
-        let before = self.inner.store.spec(job).await.ok().flatten();
-        let differs = before.map_or_else(String::new, |before| difference(&before, &asked));
-        let why = format!("job {job} was submitted with this key and {differs}");
-        Fault::from(StoreError::KeyConflict { job }).why(why)
-    }
-}
-
-fn difference(before: &JobSpec, asked: &JobSpec) -> String {
-    let (JobSpec::Command(before), JobSpec::Command(asked)) = (before, asked) else {
-        return if before == asked { "differs in its name or retries".into() } else { "another kind or script".into() };
-    };
-    let pairs = [
-        ("command", before.argv != asked.argv || before.shell != asked.shell),
-        ("cwd", before.cwd != asked.cwd),
-        ("deadline", before.deadlines != asked.deadlines),
-        ("limits", before.limits != asked.limits),
-        ("output", before.output != asked.output),
-    ];
-    let names: Vec<&str> = pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
-    match names.is_empty() {
-        true => "differs in its name, environment, queue, priority, labels, retries, time or dependencies".into(),
-        false => format!("another {}", names.join(", ")),
     }
 }
 

@@ -65,13 +65,15 @@ impl<S: AsyncRead + AsyncWrite> Link<S> {
         }
     }
 
-    /// Sends one line.
+    /// Sends lines.
     ///
     /// # Errors
     /// Once the daemon is gone.
-    pub(super) async fn send(&mut self, line: &[u8]) -> io::Result<()> {
-        self.writing.write_all(line).await?;
-        self.writing.write_all(b"\n").await?;
+    pub(super) async fn send(&mut self, lines: &[Vec<u8>]) -> io::Result<()> {
+        for line in lines {
+            self.writing.write_all(line).await?;
+            self.writing.write_all(b"\n").await?;
+        }
         self.writing.flush().await
     }
 

@@ -1,12 +1,12 @@
 //! What a new daemon must be told: the surroundings, the handshake, the requests without an answer, and what the client
 //! wants to be told. And what of the new daemon's words the client has heard before.
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 
+use super::batches::Batches;
+use super::questions::Questions;
+use super::shapes::{Acknowledged, Answer, Shaken, Watched, cancelled};
 use crate::wire::{Hello, LegacyVersion, MESSAGE_BYTES_MAX, Message, Request, RequestId, in_turn, notification};
 
 /// Wishes that are repeated after a connection was lost.
@@ -32,6 +32,10 @@ pub(super) struct Memory {
     swallowed: Vec<(RequestId, Option<Missed>)>,
     /// Listens that the client knows to be open.
     listens: Vec<RequestId>,
+    /// Batches without their answer.
+    pub(super) batches: Batches,
+    /// Questions without their answer.
+    pub(super) questions: Questions,
 }
 
 /// A request without an answer.
@@ -55,6 +59,17 @@ enum About {
     Resource(String),
 }
 
+/// What follows from a line of the client.
+#[derive(Debug, Default)]
+pub(super) struct Noted {
+    /// Lines for the daemon.
+    pub(super) onward: Vec<Vec<u8>>,
+    /// One of them wants an answer.
+    pub(super) wants_answer: bool,
+    /// Lines for the client.
+    pub(super) back: Vec<Vec<u8>>,
+}
+
 /// What the client is to have for a line of the daemon.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
@@ -64,43 +79,6 @@ pub(super) struct Heard {
     pub(super) answers: bool,
 }
 
-/// What is read of a line that the daemon sends.
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    method: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-/// What is read of the acknowledgement of a listen.
-#[derive(Deserialize)]
-struct Acknowledged<'a> {
-    #[serde(borrow, rename = "_meta")]
-    meta: Subscription<'a>,
-    #[serde(borrow)]
-    notifications: Granted<'a>,
-}
-
-#[derive(Deserialize)]
-struct Subscription<'a> {
-    #[serde(borrow, rename = "io.modelcontextprotocol/subscriptionId")]
-    id: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Granted<'a> {
-    #[serde(borrow, default)]
-    resource_subscriptions: Vec<Cow<'a, str>>,
-    #[serde(default)]
-    resources_list_changed: bool,
-}
-
 /// What may have changed while the daemon was away.
 #[derive(Clone, Debug)]
 enum Missed {
@@ -108,31 +86,6 @@ enum Missed {
     List,
     /// The resource at that address.
     Resource(String),
-}
-
-#[derive(Deserialize)]
-struct Watched<'a> {
-    #[serde(borrow)]
-    uri: Cow<'a, str>,
-}
-
-/// What is read of a handshake.
-#[derive(Deserialize)]
-struct Shaken<'a> {
-    #[serde(borrow)]
-    params: Asked<'a>,
-}
-
-#[derive(Deserialize)]
-struct Asked<'a> {
-    #[serde(borrow, rename = "protocolVersion")]
-    version: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Cancelled<'a> {
-    #[serde(borrow, rename = "requestId")]
-    request_id: &'a RawValue,
 }
 
 impl Memory {
@@ -147,12 +100,14 @@ impl Memory {
             wishes: vec![],
             swallowed: vec![],
             listens: vec![],
+            batches: Batches::default(),
+            questions: Questions::default(),
         }
     }
 
-    /// Notes a line of the client that was read as `message`. The line that goes on in its place, if it is a call that
-    /// must be told from others of its id, and whether it wants an answer.
-    pub(super) fn sent(&mut self, message: &Message<'_>, line: &[u8]) -> (Option<Vec<u8>>, bool) {
+    /// Notes a message of the client, with its text.
+    pub(super) fn sent(&mut self, message: &Message<'_>, line: &[u8]) -> Noted {
+        let mut noted = Noted { onward: vec![line.to_vec()], ..Noted::default() };
         match message {
             Message::Request(request) => {
                 if request.method == "initialize" {
@@ -161,31 +116,33 @@ impl Memory {
                     self.wishes.clear();
                 }
                 self.wished(request, line);
-                (self.asked(request, line), true)
+                noted.onward = vec![self.asked(request, line)];
+                noted.wants_answer = true;
             }
-            Message::Notification(notification) => {
-                match &*notification.method {
-                    "notifications/initialized" => self.initialized = Some(line.to_vec()),
-                    "notifications/cancelled" => self.cancelled(notification.params),
-                    _ => {}
-                }
-                (None, false)
+            Message::Notification(notification) => match &*notification.method {
+                "notifications/initialized" => self.initialized = Some(line.to_vec()),
+                "notifications/cancelled" => noted.back.extend(self.cancelled(notification.params)),
+                _ => {}
+            },
+            Message::Response(response) => {
+                let id = response.id.and_then(RequestId::from_raw);
+                id.iter().for_each(|id| self.questions.closed(id));
             }
-            Message::Response(_) => (None, false),
         }
+        noted
     }
 
-    /// Notes a request; the counted line of a call that has room for it.
-    fn asked(&mut self, request: &Request<'_>, line: &[u8]) -> Option<Vec<u8>> {
+    /// Notes a request. Its line, which counts a call that has room for it: it must be told from others of its id.
+    fn asked(&mut self, request: &Request<'_>, line: &[u8]) -> Vec<u8> {
         self.turns += 1;
         // What is said twice before its answer is the same request.
         let earlier = self.unanswered.iter().find(|other| other.id == request.id);
         let turn = earlier.map_or(self.turns, |earlier| earlier.turn);
         let counted = (request.method == "tools/call").then(|| in_turn(line, turn));
         let counted = counted.filter(|counted| counted.len() <= MESSAGE_BYTES_MAX);
-        let line = counted.as_deref().unwrap_or(line).to_vec();
-        self.unanswered.push(Unanswered { id: request.id.clone(), turn, line });
-        counted
+        let line = counted.unwrap_or_else(|| line.to_vec());
+        self.unanswered.push(Unanswered { id: request.id.clone(), turn, line: line.clone() });
+        line
     }
 
     /// Notes what the client wants to be told from now on, which only the connection knows.
@@ -210,12 +167,11 @@ impl Memory {
         initialize.is_some_and(|shaken| shaken.params.version == LegacyVersion::V2025_03_26.as_str())
     }
 
-    /// A request that the client gave up gets no answer any more.
-    fn cancelled(&mut self, params: Option<&RawValue>) {
-        let cancelled = params.and_then(|params| serde_json::from_str::<Cancelled<'_>>(params.get()).ok());
-        if let Some(id) = cancelled.and_then(|cancelled| RequestId::from_raw(cancelled.request_id)) {
-            self.is_over(&id);
-        }
+    /// A request that the client gave up gets no answer any more. What its batch is answered by, if it was the last.
+    fn cancelled(&mut self, params: Option<&RawValue>) -> Option<Vec<u8>> {
+        let id = cancelled(params)?;
+        self.is_over(&id);
+        self.batches.given_up(&id)
     }
 
     /// Nothing more is owed for this request.
@@ -236,12 +192,20 @@ impl Memory {
                     Some(at) => Heard::changes(self.swallowed.swap_remove(at).1, None),
                     None => {
                         self.is_over(&id);
-                        Heard { answers: true, ..Heard::of(line) }
+                        Heard { lines: self.batches.answered(&id, line).into_iter().collect(), answers: true }
                     }
                 }
             }
             (Some(method), _) if method == "notifications/subscriptions/acknowledged" => {
                 self.acknowledged(params).unwrap_or_else(|| Heard::of(line))
+            }
+            (Some(_), Some(id)) => {
+                self.questions.asked(id);
+                Heard::of(line)
+            }
+            (Some(method), None) if method == "notifications/cancelled" => {
+                cancelled(params).iter().for_each(|id| self.questions.closed(id));
+                Heard::of(line)
             }
             _ => Heard::of(line),
         }
@@ -271,10 +235,11 @@ impl Memory {
         !self.wishes.is_empty()
     }
 
-    /// The requests without an answer; they are answered by the caller.
-    pub(super) fn take_unanswered(&mut self) -> Vec<RequestId> {
+    /// Answers every request that has none. What the client is to have.
+    pub(super) fn give_up(&mut self, answer: impl Fn(&RequestId) -> Vec<u8>) -> Vec<Vec<u8>> {
         self.listens.clear();
-        std::mem::take(&mut self.unanswered).into_iter().map(|request| request.id).collect()
+        let unanswered = std::mem::take(&mut self.unanswered);
+        unanswered.into_iter().filter_map(|request| self.batches.answered(&request.id, answer(&request.id))).collect()
     }
 
     /// All that a new connection begins with, as whole lines.
@@ -304,6 +269,15 @@ impl Wish {
             About::Level => None,
             About::Resource(uri) => Some(Missed::Resource(uri.clone())),
         }
+    }
+}
+
+impl Noted {
+    /// What follows from one more message of the line.
+    pub(super) fn add(&mut self, more: Self) {
+        self.onward.extend(more.onward);
+        self.wants_answer |= more.wants_answer;
+        self.back.extend(more.back);
     }
 }
 

@@ -4,8 +4,12 @@
 //! When the daemon goes and comes back, the client notices nothing but a pause. A daemon that says goodbye was stopped
 //! on purpose: it is called back by the client's next request and by nothing else.
 
+mod batches;
 mod link;
 mod memory;
+mod note;
+mod questions;
+mod shapes;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +18,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use crate::wire::{ErrorCode, GOODBYE, Hello, Line, LineReader, MESSAGE_BYTES_MAX, Message, Reply, RpcError, batch};
+use crate::wire::{ErrorCode, GOODBYE, Hello, Line, LineReader, MESSAGE_BYTES_MAX, RpcError};
 use link::{Link, connect};
-use memory::Memory;
+use memory::{Memory, Noted};
+use note::{note, refusal};
 
 /// After the end of input, for how long answers are still passed on.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -30,9 +35,10 @@ const STEADY: Duration = Duration::from_secs(3600);
 /// `connect_once` makes one connection, starting the daemon if needed; it is called again, with growing pauses, for
 /// about 30 s whenever the connection is lost. On each new connection the handshake is repeated and every request
 /// without an answer is sent again; the daemon recognises those it had taken. Subscriptions and listens go on: the client
-/// hears that what it watches may have changed, and nothing twice that it needs once. A daemon that was stopped on purpose has
-/// answered them all, and none is started before the client's next request. When no connection can be had, these
-/// requests are answered by an error, and the next one tries anew. Only protocol is written to `stdout`.
+/// hears that what it watches may have changed, and nothing twice that it needs once. What the lost daemon asked is taken
+/// back. A daemon that was stopped on purpose has answered them all, and none is started before the client's next
+/// request. When no connection can be had, these requests are answered by an error, and the next one tries anew. Only
+/// protocol is written to `stdout`.
 ///
 /// # Errors
 /// Those of `stdin` and `stdout`; a lost daemon is none.
@@ -73,47 +79,11 @@ struct Bridge<I, O, S, C> {
     ended: bool,
 }
 
-/// A line of the client.
-enum Noted {
-    /// To be passed on.
-    Good { line: Vec<u8>, wants_answer: bool },
-    /// To be answered here.
-    Refused(Reply),
-}
-
-fn note(memory: &mut Memory, line: Line) -> Noted {
-    let line = match line {
-        Line::Whole(line) => line,
-        // Nobody else hears of it, so nobody else answers it.
-        Line::TooLong(id) => return Noted::Refused(Reply::failed(id.as_ref(), RpcError::too_long())),
-        // The id is one of the daemon's.
-        Line::TooLongAnswer(_) => return Noted::Refused(Reply::failed(None, RpcError::too_long())),
-    };
-    match Message::parse(&line) {
-        Ok(message) => {
-            let (counted, wants_answer) = memory.sent(&message, &line);
-            Noted::Good { line: counted.unwrap_or(line), wants_answer }
-        }
-        Err(malformed) => Noted::Refused(Reply::failed(malformed.id.as_ref(), malformed.error)),
+async fn write_all(stdout: &mut (impl AsyncWrite + Unpin), lines: &[Vec<u8>]) -> io::Result<()> {
+    for line in lines {
+        stdout.write_all(line).await?;
+        stdout.write_all(b"\n").await?;
     }
-}
-
-/// The messages in a line: of a batch each by itself, from clients of the version that has batches. On a stream each
-/// is answered by itself, too.
-fn unpacked(memory: &Memory, line: Line) -> Vec<Line> {
-    let batch = match &line {
-        Line::Whole(bytes) if memory.takes_batches() => batch(bytes).and_then(Result::ok),
-        _ => None,
-    };
-    match batch {
-        Some(messages) => messages.iter().map(|message| Line::Whole(message.get().as_bytes().to_vec())).collect(),
-        None => vec![line],
-    }
-}
-
-async fn write(stdout: &mut (impl AsyncWrite + Unpin), line: &[u8]) -> io::Result<()> {
-    stdout.write_all(line).await?;
-    stdout.write_all(b"\n").await?;
     stdout.flush().await
 }
 
@@ -145,22 +115,16 @@ where
             self.ended = true;
             return Ok(());
         };
-        for line in unpacked(&self.memory, line) {
-            self.pass_one_to_daemon(line).await?;
-        }
-        Ok(())
-    }
-
-    async fn pass_one_to_daemon(&mut self, line: Line) -> io::Result<()> {
-        match (note(&mut self.memory, line), &mut self.link) {
-            (Noted::Refused(reply), _) => write(&mut self.stdout, reply.message.as_bytes()).await,
-            (Noted::Good { line, .. }, Some(link)) => match link.send(&line).await {
+        let Noted { onward, wants_answer, back } = note(&mut self.memory, line);
+        write_all(&mut self.stdout, &back).await?;
+        match &mut self.link {
+            Some(link) => match link.send(&onward).await {
                 Ok(()) => Ok(()),
                 Err(_) => self.turned_away().await,
             },
-            (Noted::Good { wants_answer: true, .. }, None) => self.reconnect().await,
+            None if wants_answer => self.reconnect().await,
             // What wants no answer is worth no connection.
-            (Noted::Good { .. }, None) => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -172,10 +136,7 @@ where
         if heard.answers {
             self.losses = 0;
         }
-        for line in &heard.lines {
-            write(&mut self.stdout, line).await?;
-        }
-        Ok(())
+        write_all(&mut self.stdout, &heard.lines).await
     }
 
     /// The daemon takes nothing any more. What it still answered comes first.
@@ -194,6 +155,7 @@ where
     async fn left(&mut self) -> io::Result<()> {
         self.link = None;
         self.losses = 0;
+        self.take_back().await?;
         match self.memory.has_unanswered() && !self.ended {
             true => self.reconnect().await,
             false => Ok(()),
@@ -206,6 +168,7 @@ where
             self.losses = 0;
         }
         self.losses += 1;
+        self.take_back().await?;
         match self.memory.has_unanswered() || self.memory.has_wishes() && !self.ended {
             true if self.losses > LOSSES_MAX => {
                 self.losses = 0;
@@ -214,6 +177,11 @@ where
             true => self.reconnect().await,
             false => Ok(()),
         }
+    }
+
+    /// Nobody takes an answer to what the daemon asked any more.
+    async fn take_back(&mut self) -> io::Result<()> {
+        write_all(&mut self.stdout, &self.memory.questions.take_back()).await
     }
 
     /// Connects and repeats what the daemon must know, or answers every open request by an error. The client's
@@ -226,11 +194,7 @@ where
                 tokio::select! {
                     connected = &mut connecting => break connected,
                     line = self.stdin.next(), if !self.ended => match line? {
-                        Some(line) => for line in unpacked(&self.memory, line) {
-                            if let Noted::Refused(reply) = note(&mut self.memory, line) {
-                                write(&mut self.stdout, reply.message.as_bytes()).await?;
-                            }
-                        },
+                        Some(line) => write_all(&mut self.stdout, &note(&mut self.memory, line).back).await?,
                         None => self.ended = true,
                     },
                 }
@@ -255,25 +219,23 @@ where
 
     async fn give_up(&mut self, cause: &io::Error) -> io::Result<()> {
         tracing::error!(%cause, "the daemon is unreachable");
-        for id in self.memory.take_unanswered() {
-            let message = format!(
-                "the Longshore daemon is unreachable ({cause}); jobs that were accepted go on: \
-                 call again, or look with `longshore ls`"
-            );
-            let reply = Reply::failed(Some(&id), RpcError::new(ErrorCode::Internal, message));
-            write(&mut self.stdout, reply.message.as_bytes()).await?;
-        }
-        Ok(())
+        let message = format!(
+            "the Longshore daemon is unreachable ({cause}); jobs that were accepted go on: \
+             call again, or look with `longshore ls`"
+        );
+        let lines = self.memory.give_up(|id| refusal(Some(id), RpcError::new(ErrorCode::Internal, message.as_str())));
+        write_all(&mut self.stdout, &lines).await
     }
 
     /// Passes on what the daemon still answers after the client's last word.
     async fn drain(mut self) -> io::Result<()> {
-        let Some(mut link) = self.link.take() else { return Ok(()) };
-        link.end_input().await;
-        let deadline = tokio::time::Instant::now() + DRAIN;
-        while let Ok(Some(line)) = tokio::time::timeout_at(deadline, link.next()).await {
-            self.pass_to_client(line).await?;
+        if let Some(mut link) = self.link.take() {
+            link.end_input().await;
+            let deadline = tokio::time::Instant::now() + DRAIN;
+            while let Ok(Some(line)) = tokio::time::timeout_at(deadline, link.next()).await {
+                self.pass_to_client(line).await?;
+            }
         }
-        Ok(())
+        write_all(&mut self.stdout, &self.memory.batches.take_rest()).await
     }
 }

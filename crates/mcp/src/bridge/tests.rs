@@ -435,3 +435,117 @@ async fn an_answer_that_is_too_long_is_an_error_under_its_id() {
     let mut daemon = scene.daemon().await;
     assert_eq!(daemon.line().await, request("2"));
 }
+
+/// A bridge to whose client batches are known, and its daemon.
+async fn batching() -> (Scene, End) {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    let initialize = INITIALIZE.replace("2025-11-25", "2025-03-26");
+    scene.exchange(&mut daemon, &initialize, &answer("0")).await;
+    (scene, daemon)
+}
+
+fn array(messages: &[String]) -> String {
+    format!("[{}]", messages.join(","))
+}
+
+#[tokio::test]
+async fn a_batch_goes_on_message_by_message_and_is_answered_by_one_array() {
+    let (mut scene, mut daemon) = batching().await;
+    scene.client.say(&array(&[request("1"), INITIALIZED.into(), request("2")])).await;
+    for expected in [&request("1"), INITIALIZED, &request("2")] {
+        assert_eq!(daemon.line().await, *expected);
+    }
+    daemon.say(&answer("2")).await;
+    // What belongs to no batch waits for none.
+    scene.exchange(&mut daemon, &request("3"), &answer("3")).await;
+    daemon.say(&answer("1")).await;
+    assert_eq!(scene.client.line().await, array(&[answer("2"), answer("1")]));
+}
+
+#[tokio::test]
+async fn a_batch_outlives_a_broken_connection() {
+    let (mut scene, mut daemon) = batching().await;
+    scene.client.say(&array(&[request("1"), request("2")])).await;
+    assert_eq!([daemon.line().await, daemon.line().await], [request("1"), request("2")]);
+    daemon.say(&answer("1")).await;
+    // With this the first answer has been heard.
+    scene.exchange(&mut daemon, &request("3"), &answer("3")).await;
+    drop(daemon);
+    let mut daemon = scene.daemon().await;
+    assert!(daemon.line().await.contains("initialize"));
+    assert_eq!(daemon.line().await, request("2"));
+    daemon.say(&answer("2")).await;
+    let list_changed = r#"{"jsonrpc":"2.0","method":"notifications/resources/list_changed","params":{}}"#;
+    daemon.say(&answer("0")).await;
+    assert_eq!(scene.client.line().await, array(&[answer("1"), answer("2")]));
+    assert_eq!(scene.client.line().await, list_changed);
+}
+
+#[tokio::test]
+async fn what_a_client_gives_up_its_batch_is_answered_without() {
+    let (mut scene, mut daemon) = batching().await;
+    let given_up =
+        |id: &str| format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id}}}}}"#);
+    scene.client.say(&array(&[request("1"), request("2"), given_up("1")])).await;
+    for _ in 0..3 {
+        daemon.line().await;
+    }
+    daemon.say(&answer("2")).await;
+    assert_eq!(scene.client.line().await, array(&[answer("2")]));
+    scene.client.say(&array(&[request("3"), request("4")])).await;
+    assert_eq!([daemon.line().await, daemon.line().await], [request("3"), request("4")]);
+    daemon.say(&answer("3")).await;
+    scene.exchange(&mut daemon, &request("5"), &answer("5")).await;
+    scene.client.say(&given_up("4")).await;
+    assert_eq!(scene.client.line().await, array(&[answer("3")]));
+}
+
+#[tokio::test]
+async fn the_end_of_input_answers_what_a_batch_has() {
+    let (mut scene, mut daemon) = batching().await;
+    scene.client.say(&array(&[request("1"), request("2")])).await;
+    assert_eq!([daemon.line().await, daemon.line().await], [request("1"), request("2")]);
+    daemon.say(&answer("1")).await;
+    scene.exchange(&mut daemon, &request("3"), &answer("3")).await;
+    scene.client.writing.shutdown().await.unwrap();
+    assert_eq!(daemon.line().await, "");
+    drop(daemon);
+    assert_eq!(scene.client.line().await, array(&[answer("1")]));
+    scene.bridge.await.unwrap().unwrap();
+}
+
+fn question(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"elicitation/create","params":{{}}}}"#)
+}
+
+#[tokio::test]
+async fn questions_of_a_lost_daemon_are_taken_back() {
+    let mut scene = scene();
+    let mut daemon = scene.daemon().await;
+    scene.client.say(&request("1")).await;
+    assert_eq!(daemon.line().await, request("1"));
+    for id in ["a.answered", "a.taken", "a.open"] {
+        daemon.say(&question(id)).await;
+        assert_eq!(scene.client.line().await, question(id));
+    }
+    scene.client.say(&answer("\"a.answered\"")).await;
+    assert_eq!(daemon.line().await, answer("\"a.answered\""));
+    let taken = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a.taken"}}"#;
+    daemon.say(taken).await;
+    assert_eq!(scene.client.line().await, taken);
+    drop(daemon);
+
+    let mut daemon = scene.daemon().await;
+    assert_eq!(daemon.line().await, request("1"));
+    daemon.say(&question("b")).await;
+    let told: serde_json::Value = serde_json::from_str(&scene.client.line().await).unwrap();
+    let reason = "the daemon that asked is gone; what still matters is asked again";
+    assert_eq!(told["method"], "notifications/cancelled");
+    assert_eq!(told["params"], serde_json::json!({ "requestId": "a.open", "reason": reason }));
+    assert_eq!(scene.client.line().await, question("b"));
+    scene.client.say(&answer("\"b\"")).await;
+    assert_eq!(daemon.line().await, answer("\"b\""));
+    daemon.say(&answer("1")).await;
+    assert_eq!(scene.client.line().await, answer("1"));
+}

@@ -24,7 +24,7 @@ struct Params<'a> {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type")]
+#[serde(tag = "type", expecting = "an object")]
 enum Reference<'a> {
     #[serde(rename = "ref/prompt")]
     Prompt {
@@ -39,6 +39,7 @@ enum Reference<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Argument<'a> {
     #[serde(borrow)]
     name: Cow<'a, str>,

@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::fixture;
 use super::{Server, Sink, completion, discovery, listen, prompts, resources, tasks, telling, tools};
 use crate::wire::{
-    Era, ErrorCode, LegacyVersion, MODERN, Message, Meta, Reply, Request, RequestId, ResultBody, RpcError,
+    Era, ErrorCode, LegacyVersion, MODERN, Malformed, Message, Meta, Reply, Request, RequestId, ResultBody, RpcError,
 };
 
 /// A request that is still under way so long after the engine was told to stop is answered by an error. Waits end at
@@ -107,7 +107,16 @@ impl Server {
     /// Takes one message. What must happen in the order of arrival has happened when this returns: handshakes,
     /// cancellations, and that a request can be cancelled. Must be called within a Tokio runtime.
     pub fn begin(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
-        match Message::parse(message) {
+        self.took(connection, Message::parse(message), sink)
+    }
+
+    /// As [`Server::begin`], for one message of a batch.
+    pub(super) fn begin_in_batch(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
+        self.took(connection, Message::parse_in_batch(message), sink)
+    }
+
+    fn took(&self, connection: &Connection, message: Result<Message<'_>, Malformed>, sink: &Sink) -> Begun {
+        match message {
             Ok(Message::Request(request)) => match Meta::of(request.params) {
                 Ok(meta) => self.requested(connection, &request, &meta, sink),
                 Err(error) => Begun::Done(Reply::failed(Some(&request.id), error)),
@@ -117,21 +126,6 @@ impl Server {
                 Begun::Nothing
             }
             Err(malformed) => Begun::Done(Reply::failed(malformed.id.as_ref(), malformed.error)),
-        }
-    }
-
-    /// Takes one message of a batch, which may hold no handshake, and nothing of a version without batches.
-    pub(crate) fn begin_in_batch(&self, connection: &Connection, message: &[u8], sink: &Sink) -> Begun {
-        match Message::parse(message) {
-            Ok(Message::Request(request)) if request.method == "initialize" => {
-                let error = RpcError::envelope(ErrorCode::InvalidRequest, "`initialize` cannot be part of a batch");
-                Begun::Done(Reply::failed(Some(&request.id), error))
-            }
-            Ok(Message::Request(request)) if Meta::of(request.params).is_ok_and(|meta| meta.is_modern(true)) => {
-                let error = RpcError::envelope(ErrorCode::InvalidRequest, "this version has no batches: send it alone");
-                Begun::Done(Reply::failed(Some(&request.id), error))
-            }
-            _ => self.begin(connection, message, sink),
         }
     }
 
@@ -198,8 +192,8 @@ impl Server {
             },
             Method::Ping => now(ResultBody::new(&serde_json::json!({}))),
             Method::Discover => now(discovery::discover()),
-            Method::ToolsList => now(tools::list(call.era)),
-            Method::ResourceTemplatesList => now(resources::templates()),
+            Method::ToolsList => now(tools::list(&call)),
+            Method::ResourceTemplatesList => now(resources::templates(&call)),
             Method::ToolsCall => match tools::chosen(&call) {
                 Ok(chosen) => self.pending(call, |call| tools::call(call, chosen)),
                 Err(error) => now(Err(error)),
@@ -208,7 +202,7 @@ impl Server {
             Method::ResourcesRead => self.pending(call, resources::read),
             Method::Subscribe => self.pending(call, telling::subscribe),
             Method::Unsubscribe => self.pending(call, telling::unsubscribe),
-            Method::PromptsList => now(prompts::list()),
+            Method::PromptsList => now(prompts::list(&call)),
             Method::PromptsGet => self.pending(call, prompts::get),
             Method::Complete => self.pending(call, completion::complete),
             Method::SetLevel => self.pending(call, telling::set_level),
@@ -301,17 +295,16 @@ fn era_of(connection: &Connection, method: &str, meta: &Meta<'_>) -> Result<Era,
         let version = handshake.map_or(LegacyVersion::NEWEST, |handshake| handshake.version);
         return Ok(Era::Legacy(version));
     }
-    let missing = |key: &str| {
-        let message = format!("`params._meta[\"io.modelcontextprotocol/{key}\"]` is missing");
+    let unusable = |key: &str, problem: &str| {
+        let message = format!("`params._meta[\"io.modelcontextprotocol/{key}\"]` {problem}");
         RpcError::envelope(ErrorCode::InvalidParams, message)
     };
-    match meta.protocol_version.as_deref() {
-        None => Err(missing("protocolVersion")),
-        Some(version) if version != MODERN => Err(RpcError::unsupported_version(version)),
-        Some(_) if meta.client_capabilities.is_none_or(|raw| !raw.get().starts_with('{')) => {
-            Err(missing("clientCapabilities"))
-        }
-        Some(_) => Ok(Era::Modern),
+    match (meta.protocol_version.as_deref(), meta.client_capabilities) {
+        (None, _) => Err(unusable("protocolVersion", "is missing")),
+        (Some(version), _) if version != MODERN => Err(RpcError::unsupported_version(version)),
+        (_, None) => Err(unusable("clientCapabilities", "is missing")),
+        (_, Some(raw)) if !raw.get().starts_with('{') => Err(unusable("clientCapabilities", "must be an object")),
+        _ => Ok(Era::Modern),
     }
 }
 

@@ -31,7 +31,7 @@ const NAMES_MAX: usize = 10_000;
 
 /// What a caller wants to hear of. What is not here never changes or is not told of.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", expecting = "an object")]
 pub(super) struct Filter {
     task_ids: Option<Vec<String>>,
     resource_subscriptions: Option<Vec<String>>,

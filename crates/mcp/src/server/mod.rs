@@ -19,6 +19,7 @@ mod lists;
 mod news;
 mod output;
 mod outstanding;
+mod pages;
 mod plain;
 mod progress;
 mod prompts;

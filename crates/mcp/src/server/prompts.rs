@@ -15,7 +15,7 @@ use super::call::Call;
 use super::discovery::STATIC;
 use super::resources::failed;
 use super::rounds::Round;
-use super::{plain, status};
+use super::{pages, plain, status};
 use crate::wire::{Ask, ErrorCode, ResultBody, RpcError};
 
 /// Jobs that an overview tells of.
@@ -101,8 +101,9 @@ pub(super) fn listed() -> Vec<Value> {
 /// Answers `prompts/list`.
 ///
 /// # Errors
-/// None in practice.
-pub(super) fn list() -> Result<ResultBody, RpcError> {
+/// Invalid params for a cursor.
+pub(super) fn list(call: &Call) -> Result<ResultBody, RpcError> {
+    pages::only(call)?;
     let prompts = listed();
     #[cfg(feature = "fixture")]
     let prompts = [prompts, super::fixture::prompts()].concat();

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::discovery::STATIC;
-use super::{plain, status};
+use super::{pages, plain, status};
 use crate::wire::{CacheHint, ErrorCode, ResultBody, RpcError};
 
 /// Type of a job's description.
@@ -58,8 +58,6 @@ pub(super) fn output_uri(job: JobId) -> String {
 struct Params<'a> {
     #[serde(borrow)]
     uri: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    cursor: Option<Cow<'a, str>>,
 }
 
 impl<'a> Params<'a> {
@@ -85,8 +83,9 @@ pub(super) fn failed(fault: &Fault) -> RpcError {
 /// Answers `resources/templates/list`.
 ///
 /// # Errors
-/// None in practice.
-pub(super) fn templates() -> Result<ResultBody, RpcError> {
+/// Invalid params for a cursor.
+pub(super) fn templates(call: &Call) -> Result<ResultBody, RpcError> {
+    pages::only(call)?;
     let templates = json!([
         {
             "uriTemplate": JOB_TEMPLATE,
@@ -113,10 +112,7 @@ pub(super) fn templates() -> Result<ResultBody, RpcError> {
 /// # Errors
 /// Invalid params for a cursor that was never given.
 pub(super) async fn list(call: Call) -> Result<ResultBody, RpcError> {
-    let cursor = Params::of(&call)?.cursor;
-    let cursor = cursor.map(|cursor| cursor.parse().map(JobNumber)).transpose();
-    let cursor = cursor.map_err(|_| invalid("`cursor` leads nowhere: list without one to begin anew"))?;
-    let query = ListQuery { cursor, limit: PAGE, ..ListQuery::default() };
+    let query = ListQuery { cursor: pages::after(&call)?, limit: PAGE, ..ListQuery::default() };
     let page = call.engine().list(&call.caller, query).await.map_err(|fault| failed(&fault))?;
     let now = call.engine().clock().now();
     let resource = |job: &Job| {

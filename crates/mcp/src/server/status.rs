@@ -160,7 +160,7 @@ impl JobStatus {
         }
     }
 
-    /// Adds that it had been accepted before, under the same key.
+    /// Adds that it had been accepted before: by a call with the same key, or by this very one, sent again by its bridge.
     pub(super) fn existing(mut self, existing: bool) -> Self {
         self.existing = existing;
         self
@@ -187,7 +187,7 @@ impl JobStatus {
             text += &format!("; like jobs took {} to {} s", estimate.low_s, estimate.high_s);
         }
         text += match self.existing {
-            true => ". It was already accepted under this key; nothing was started again.\n",
+            true => ". It was already accepted; nothing was started again.\n",
             false => ".\n",
         };
         if let Some(output) = &self.output {

@@ -11,9 +11,7 @@ use tokio::task::JoinSet;
 
 use super::connection::{Connection, Origin};
 use super::{Begun, Server, Sink};
-use crate::wire::{
-    GOODBYE, Hello, LegacyVersion, Line, LineReader, MESSAGE_BYTES_MAX, Reply, RpcError, batch, conversation,
-};
+use crate::wire::{GOODBYE, Hello, Line, LineReader, MESSAGE_BYTES_MAX, Reply, RpcError, conversation};
 
 /// Requests of one connection that are worked on at once.
 const RUNNING_MAX: usize = 64;
@@ -27,6 +25,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// Serves one bridge until either side ends or the engine drains. Jobs go on.
+///
+/// A line is one message: batches are taken apart by the bridge.
 ///
 /// The first line should be a [`Hello`]; without one the connection has no directory and no environment. An engine
 /// that drains takes no further line: what was taken is answered with what is known, and the last line is a goodbye.
@@ -162,26 +162,6 @@ impl Session {
     }
 
     async fn accept(&mut self, line: Line) {
-        match &line {
-            Line::Whole(bytes) if self.takes_batches() => match batch(bytes) {
-                Some(Ok(messages)) => {
-                    for message in messages {
-                        let begun = self.server.begin_in_batch(&self.connection, message.get().as_bytes(), &self.sink);
-                        self.answer(begun).await;
-                    }
-                }
-                Some(Err(error)) => self.answer(Begun::Done(Reply::failed(None, error))).await,
-                None => self.accept_one(line).await,
-            },
-            _ => self.accept_one(line).await,
-        }
-    }
-
-    fn takes_batches(&self) -> bool {
-        self.connection.handshake().is_some_and(|handshake| handshake.version == LegacyVersion::V2025_03_26)
-    }
-
-    async fn accept_one(&mut self, line: Line) {
         let begun = match line {
             Line::Whole(line) => self.server.begin(&self.connection, &line, &self.sink),
             Line::TooLong(id) => Begun::Done(Reply::failed(id.as_ref(), RpcError::too_long())),

@@ -3,6 +3,8 @@
 use serde_json::value::RawValue;
 
 use super::error::{ErrorCode, RpcError};
+use super::message::{Malformed, Message};
+use super::meta::Meta;
 
 /// Messages in one batch.
 const MESSAGES_MAX: usize = 64;
@@ -29,6 +31,24 @@ fn messages(bytes: &[u8]) -> Result<Vec<&RawValue>, RpcError> {
     }
 }
 
+impl<'a> Message<'a> {
+    /// Reads one message of a batch, which may hold no handshake, and nothing of a version without batches.
+    ///
+    /// # Errors
+    /// Those of [`Message::parse`], and invalid request for what may not be there.
+    pub(crate) fn parse_in_batch(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        let message = Self::parse(bytes)?;
+        let problem = match &message {
+            Self::Request(request) if request.method == "initialize" => "`initialize` cannot be part of a batch",
+            Self::Request(request) if Meta::of(request.params).is_ok_and(|meta| meta.is_modern(true)) => {
+                "this version has no batches: send it alone"
+            }
+            _ => return Ok(message),
+        };
+        Err(Malformed { id: message.id().cloned(), error: RpcError::envelope(ErrorCode::InvalidRequest, problem) })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,5 +65,22 @@ mod tests {
         assert_eq!(count(&format!("[{}{{}}]", "{},".repeat(64))), Some(Err(-32600)));
         assert_eq!(count("[{}"), Some(Err(-32700)));
         assert_eq!(count(&"[".repeat(1_000_000)), Some(Err(-32700)));
+    }
+
+    #[test]
+    fn handshakes_and_modern_requests_stand_alone() {
+        let modern = r#"{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+        for (method, params, allowed) in
+            [("ping", "{}", true), ("initialize", "{}", false), ("tools/list", modern, false)]
+        {
+            let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+            match Message::parse_in_batch(line.as_bytes()) {
+                Ok(_) => assert!(allowed, "{line}"),
+                Err(refused) => {
+                    let id = refused.id.as_ref().map(|id| id.as_json());
+                    assert_eq!((allowed, id, refused.error.code.number()), (false, Some("1"), -32600), "{line}");
+                }
+            }
+        }
     }
 }

@@ -94,6 +94,7 @@ pub(crate) struct Malformed {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Envelope<'a> {
     #[serde(borrow)]
     jsonrpc: Option<Cow<'a, str>>,
@@ -192,7 +193,7 @@ fn unreadable(text: &str, error: &serde_json::Error) -> RpcError {
     match is_json {
         true if text.trim_start().starts_with('[') => RpcError::envelope(
             ErrorCode::InvalidRequest,
-            "batches are not part of this protocol: send each message by itself",
+            "batches are taken in sessions of 2025-03-26 only: send each message by itself",
         ),
         true => RpcError::envelope(ErrorCode::InvalidRequest, format!("not a JSON-RPC message: {error}")),
         false => RpcError::envelope(ErrorCode::Parse, format!("the message is not JSON: {error}")),

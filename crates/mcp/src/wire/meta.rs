@@ -35,6 +35,7 @@ impl ClientInfo {
 
 /// The members of `_meta` that matter here; all others are ignored.
 #[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "an object")]
 pub(crate) struct Meta<'a> {
     /// Present on modern requests only.
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]

@@ -31,7 +31,7 @@ pub use hello::Hello;
 pub(crate) use hello::{GOODBYE, in_turn};
 pub(crate) use level::Level;
 pub(crate) use lines::{Line, LineReader};
-pub(crate) use message::{Message, Notification, Request, RequestId, Response};
+pub(crate) use message::{Malformed, Message, Notification, Request, RequestId, Response};
 pub(crate) use meta::{ClientInfo, Meta};
 pub use reply::Reply;
 pub(crate) use reply::{CacheHint, ResultBody, notification, request};

@@ -1,5 +1,6 @@
 //! What jobs ask, shown and answered through tasks.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use insta::assert_json_snapshot;
@@ -8,7 +9,7 @@ use longshore_domain::{AttemptNumber, QuestionId, Timestamp};
 use longshore_engine::ops::Caller;
 use serde_json::{Value, json};
 
-use crate::kit::{Gate, Kit, LIMIT};
+use crate::kit::{Client, Gate, Kit, LIMIT};
 use crate::peer::{Peer, TRANSPORTS, Transport, declaring_meta, run};
 use crate::redact::redact;
 
@@ -161,20 +162,24 @@ async fn approvals_are_never_for_the_client_of_a_model() {
     peer.asking("tasks/cancel", json!({ "taskId": id })).await;
 }
 
-#[tokio::test]
-async fn a_legacy_client_is_asked_while_it_waits_for_the_result() {
-    let kit = Kit::new().await;
-    let gate = kit.gate();
+/// A client of 2025-11-25 that shows forms, and its task that asks.
+async fn legacy_asked(kit: &Kit, gate: &Gate, questions: Vec<NewQuestion>) -> (Client, String) {
     let mut client = kit.bridge("b").await;
-    let info = json!({ "name": "test", "version": "1" });
-    let params = json!({ "protocolVersion": "2025-11-25", "capabilities": { "elicitation": {} }, "clientInfo": info });
-    client.request("initialize", params).await;
+    client.shake_hands_as("2025-11-25", json!({ "elicitation": {} })).await;
     let call =
         json!({ "name": "run", "arguments": { "command": gate.line(), "shell": true, "name": "work" }, "task": {} });
     let handle = client.request("tools/call", call).await;
     let id = handle["result"]["task"]["taskId"].as_str().unwrap().to_owned();
     kit.runs(&id).await;
-    ask(&kit, &id, vec![choice(), text()]).await;
+    ask(kit, &id, questions).await;
+    (client, id)
+}
+
+#[tokio::test]
+async fn a_legacy_client_is_asked_while_it_waits_for_the_result() {
+    let kit = Kit::new().await;
+    let gate = kit.gate();
+    let (mut client, id) = legacy_asked(&kit, &gate, vec![choice(), text()]).await;
     let task = client.request("tasks/get", json!({ "taskId": id })).await;
     assert_eq!(task["result"]["status"], "input_required");
     let waiting = client.ask("tasks/result", json!({ "taskId": id })).await;
@@ -195,6 +200,64 @@ async fn a_legacy_client_is_asked_while_it_waits_for_the_result() {
     gate.open().await;
     let result = client.hear().await;
     assert_eq!((&result["id"], &result["result"]["isError"]), (&json!(waiting), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_legacy_client_whose_answer_does_not_fit_is_asked_again_and_told_why() {
+    let kit = Kit::new().await;
+    let gate = kit.gate();
+    let (mut client, id) = legacy_asked(&kit, &gate, vec![choice(), text()]).await;
+    let waiting = client.ask("tasks/result", json!({ "taskId": id })).await;
+    let mut asked = vec![client.hear().await];
+    for bad in [accept(&json!({})), accept(&json!({ "value": "c" })), json!({ "action": "agree" }), json!(7)] {
+        client.say(&json!({ "jsonrpc": "2.0", "id": asked.last().unwrap()["id"], "result": bad })).await;
+        asked.push(client.hear().await);
+    }
+    let messages: Vec<&Value> = asked.iter().map(|question| &question["params"]["message"]).collect();
+    assert_json_snapshot!("asked_again", messages);
+    let ids: HashSet<&str> = asked.iter().map(|question| question["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), asked.len(), "each has an id of its own");
+    // Asked for the last time, it answers in the right shape. Of the next question it makes nothing.
+    let good = accept(&json!({ "value": "b" }));
+    client.say(&json!({ "jsonrpc": "2.0", "id": asked.last().unwrap()["id"], "result": good })).await;
+    for _ in 0..5 {
+        let question = client.hear().await;
+        assert!(question["params"]["message"].as_str().unwrap().starts_with("And why?"), "{question}");
+        client.say(&json!({ "jsonrpc": "2.0", "id": question["id"], "result": {} })).await;
+    }
+    client.request("ping", json!({})).await;
+    gate.open().await;
+    assert_eq!(client.hear().await["id"], waiting);
+}
+
+#[tokio::test]
+async fn a_legacy_client_that_answers_with_an_error_is_asked_anew_where_it_waits_anew() {
+    let kit = Kit::new().await;
+    let gate = kit.gate();
+    let (mut client, id) = legacy_asked(&kit, &gate, vec![choice(), text()]).await;
+    let waiting = client.ask("tasks/result", json!({ "taskId": id })).await;
+    let first = client.hear().await;
+    assert_eq!(first["params"]["message"], "Which one?");
+    let error = json!({ "code": -32603, "message": "the form cannot be shown" });
+    client.say(&json!({ "jsonrpc": "2.0", "id": first["id"], "error": error })).await;
+    // The others are asked all the same.
+    let second = client.hear().await;
+    assert_eq!(second["params"]["message"], "And why?");
+    client.say(&json!({ "jsonrpc": "2.0", "id": second["id"], "result": { "action": "decline" } })).await;
+    let task = client.request("tasks/get", json!({ "taskId": id })).await;
+    assert_eq!(task["result"]["status"], "input_required", "the question is open");
+    let anew = client.ask("tasks/result", json!({ "taskId": id })).await;
+    let again = client.hear().await;
+    assert_eq!((&again["params"], again["id"] == first["id"]), (&first["params"], false));
+    let answer = accept(&json!({ "value": "a" }));
+    client.say(&json!({ "jsonrpc": "2.0", "id": again["id"], "result": answer })).await;
+    for _ in 0..2 {
+        assert_eq!(client.hear().await["params"]["status"], "working");
+    }
+    gate.open().await;
+    let mut ended = [client.hear().await["id"].clone(), client.hear().await["id"].clone()];
+    ended.sort_by_key(Value::as_u64);
+    assert_eq!(ended, [json!(waiting), json!(anew)]);
 }
 
 #[tokio::test]

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use tokio::io::{duplex, split};
 use tokio::task::AbortHandle;
 
-use crate::kit::{Client, Kit};
+use crate::kit::{Client, Kit, LIST_CHANGED};
 
 /// The connection that the bridge has.
-type Current = Arc<Mutex<Option<AbortHandle>>>;
+pub(crate) type Current = Arc<Mutex<Option<AbortHandle>>>;
 
-fn bridged(kit: &Kit) -> (Client, Current) {
+pub(crate) fn bridged(kit: &Kit) -> (Client, Current) {
     let (ours, theirs) = duplex(1 << 16);
     let (hello, server, current) = (kit.hello("b1"), kit.server.clone(), Current::default());
     let connected = Arc::clone(&current);
@@ -35,6 +35,16 @@ async fn answer(client: &mut Client, id: u64) -> Value {
         let heard = client.hear().await;
         if heard["id"] == id {
             break heard["result"]["structuredContent"].clone();
+        }
+    }
+}
+
+/// The next message, past what tells that the list of resources may have changed.
+async fn hear(client: &mut Client) -> Value {
+    loop {
+        let heard = client.hear().await;
+        if heard["method"] != LIST_CHANGED {
+            break heard;
         }
     }
 }
@@ -69,4 +79,24 @@ async fn an_id_names_a_request_until_it_is_answered() {
         listed["structuredContent"]["jobs"].as_array().unwrap().iter().map(|job| job["job"].clone()).collect();
     listed.reverse();
     assert_eq!(listed, jobs, "four requests, four jobs");
+}
+
+#[tokio::test]
+async fn a_question_whose_daemon_is_lost_is_taken_back_and_asked_anew() {
+    let kit = Kit::new().await;
+    let (mut client, current) = bridged(&kit);
+    client.shake_hands_as("2025-11-25", json!({ "elicitation": {} })).await;
+    for line in ["echo one; exit 1", "echo two; exit 2"] {
+        client.tool("run", json!({ "command": line, "shell": true })).await;
+    }
+    let asked = client.ask("prompts/get", json!({ "name": "explain" })).await;
+    let first = client.hear().await;
+    assert_eq!(first["method"], "elicitation/create");
+    current.lock().unwrap().take().unwrap().abort();
+    let told = client.hear().await;
+    assert_eq!((&told["method"], &told["params"]["requestId"]), (&json!("notifications/cancelled"), &first["id"]));
+    let second = hear(&mut client).await;
+    assert_eq!((&second["method"], &second["params"]), (&first["method"], &first["params"]));
+    client.say(&json!({ "jsonrpc": "2.0", "id": second["id"], "result": { "action": "decline" } })).await;
+    assert_eq!(hear(&mut client).await["id"], asked);
 }

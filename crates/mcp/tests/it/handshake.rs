@@ -58,6 +58,7 @@ async fn requests_that_cannot_be_served_are_refused_by_the_rules_of_their_era() 
         ("server/discover", json!({})),
         ("server/discover", with("protocolVersion", json!("2031-01-01"))),
         ("server/discover", with("clientCapabilities", Value::Null)),
+        ("server/discover", with("clientCapabilities", json!([]))),
         ("server/discover", with("protocolVersion", Value::Null)),
         ("server/discover", with("protocolVersion", json!(7))),
         ("initialize", json!({})),
@@ -77,6 +78,54 @@ async fn requests_that_cannot_be_served_are_refused_by_the_rules_of_their_era() 
         exchanges.push(json!({ "method": method, "params": params, "answer": answer }));
     }
     assert_json_snapshot!("refusals", exchanges);
+}
+
+#[tokio::test]
+async fn cursors_that_were_never_given_are_refused() {
+    let kit = Kit::new().await;
+    let mut client = kit.legacy().await;
+    let methods = ["tools/list", "prompts/list", "resources/list", "resources/templates/list", "tasks/list"];
+    for (method, era) in methods.iter().flat_map(|method| [(*method, json!({})), (*method, modern_meta())]) {
+        if method == "tasks/list" && era != json!({}) {
+            continue;
+        }
+        for cursor in [json!("x"), json!(""), json!(7), json!({})] {
+            let refused = client.request(method, json!({ "cursor": cursor, "_meta": era })).await["error"].take();
+            let leads_nowhere = "`cursor` leads nowhere: list without one to begin anew";
+            assert_eq!(refused, json!({ "code": -32602, "message": leads_nowhere }), "{method} {cursor}");
+        }
+        let none = client.request(method, json!({ "cursor": null, "_meta": era })).await;
+        assert!(none["result"].is_object(), "{none}");
+    }
+}
+
+#[tokio::test]
+async fn errors_are_told_in_the_words_of_the_protocol() {
+    let kit = Kit::new().await;
+    let mut client = kit.legacy().await;
+    let wrong = [json!(7), json!("x"), json!([])];
+    let mut messages = wrong.to_vec();
+    for value in &wrong {
+        for (method, params) in [
+            ("ping", value.clone()),
+            ("ping", json!({ "_meta": value })),
+            ("completion/complete", json!({ "ref": value, "argument": { "name": "x", "value": "y" } })),
+            ("completion/complete", json!({ "ref": { "type": "ref/prompt", "name": "x" }, "argument": value })),
+            ("subscriptions/listen", json!({ "notifications": value, "_meta": modern_meta() })),
+        ] {
+            messages.push(json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }));
+        }
+    }
+    let mut told = vec![];
+    for message in messages {
+        client.say(&message).await;
+        let answer = client.hear().await;
+        told.extend(answer["error"]["message"].as_str().map(str::to_owned));
+    }
+    assert_json_snapshot!("words", told);
+    for internal in ["struct", "enum", "tuple"] {
+        assert!(told.iter().all(|message| !message.contains(internal)), "{told:#?}");
+    }
 }
 
 #[tokio::test]

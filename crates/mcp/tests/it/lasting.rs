@@ -1,4 +1,4 @@
-//! Legacy sessions over HTTP: their own stream, streams that are gone on with, questions, batches, an end.
+//! Legacy sessions over HTTP: their own stream, streams that are gone on with, questions, an end.
 
 use axum::Extension;
 use axum::body::Body;
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::beside;
-use crate::kit::{Kit, LIMIT, LIST_CHANGED, job_of, modern_meta};
+use crate::kit::{Kit, LIMIT, LIST_CHANGED, job_of};
 
 /// A client with a session.
-struct Visitor<'a> {
+pub(crate) struct Visitor<'a> {
     kit: &'a Kit,
     session: String,
     version: &'static str,
 }
 
 impl<'a> Visitor<'a> {
-    async fn new(kit: &'a Kit, version: &'static str) -> Self {
+    pub(crate) async fn new(kit: &'a Kit, version: &'static str) -> Self {
         let mut visitor = Self { kit, session: String::new(), version };
         let client = json!({ "name": "test", "version": "1" });
         let params = json!({ "protocolVersion": version, "capabilities": { "elicitation": {} }, "clientInfo": client });
@@ -43,7 +43,7 @@ impl<'a> Visitor<'a> {
         router.oneshot(request.body(Body::from(body)).unwrap()).await.unwrap()
     }
 
-    async fn post(&self, body: &Value) -> Response {
+    pub(crate) async fn post(&self, body: &Value) -> Response {
         self.send("POST", &[], body.to_string()).await
     }
 
@@ -57,7 +57,7 @@ impl<'a> Visitor<'a> {
     }
 }
 
-fn message(id: u32, method: &str, params: Value) -> Value {
+pub(crate) fn message(id: u32, method: &str, params: Value) -> Value {
     json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params })
 }
 
@@ -203,43 +203,6 @@ async fn an_ended_session_is_unknown_and_its_streams_end() {
         let gone = visitor.send(method, &[], message(1, "ping", json!({})).to_string()).await;
         assert_eq!(gone.status(), 404, "{method}");
     }
-}
-
-#[tokio::test]
-async fn batches_are_for_the_version_that_has_them() {
-    let kit = Kit::new().await;
-    let batch = json!([
-        message(1, "ping", json!({})),
-        { "jsonrpc": "2.0", "method": "notifications/initialized" },
-        message(2, "tools/call", json!({ "name": "job_list", "arguments": {} })),
-        message(3, "initialize", json!({})),
-        7,
-        message(4, "tools/list", json!({ "_meta": modern_meta() })),
-    ]);
-    let answers = |response: Response| async {
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
-    };
-    let visitor = Visitor::new(&kit, "2025-03-26").await;
-    let (status, found) = answers(visitor.post(&batch).await).await;
-    assert_eq!(status, 200);
-    let ids: Vec<&Value> = found.as_array().unwrap().iter().map(|answer| &answer["id"]).collect();
-    assert_eq!(ids, [&json!(1), &json!(2), &json!(3), &Value::Null, &json!(4)]);
-    for refused in [2, 4] {
-        assert_eq!(found[refused]["error"]["code"], -32600);
-    }
-    assert_eq!(answers(visitor.post(&json!([])).await).await.0, 400);
-    let notifications = json!([{ "jsonrpc": "2.0", "method": "notifications/initialized" }]);
-    assert_eq!(visitor.post(&notifications).await.status(), 202);
-    let later = Visitor::new(&kit, "2025-06-18").await;
-    let (status, refused) = answers(later.post(&batch).await).await;
-    assert_eq!((status, &refused["error"]["code"]), (400, &json!(-32600)));
-
-    let mut client = kit.bridge("b1").await;
-    client.shake_hands("2025-03-26").await;
-    client.say(&json!([message(1, "ping", json!({})), message(2, "ping", json!({}))])).await;
-    assert_eq!((client.hear().await["id"].clone(), client.hear().await["id"].clone()), (json!(1), json!(2)));
 }
 
 #[tokio::test]

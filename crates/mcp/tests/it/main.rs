@@ -4,6 +4,7 @@
 
 mod asking;
 mod asks;
+mod batches;
 mod beside;
 mod bridged;
 mod briefs;

@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use longshore_domain::job::{FailReason, OutcomeStatus, RetryPolicy, StateName};
-use longshore_domain::{FaultCode, Position};
+use longshore_domain::{FaultCode, Position, When};
 use longshore_engine::ops::Submit;
 
 use super::kit::{Kit, code, owner, shell};
+
+/// What is said of a difference in what only a digest is kept of.
+const UNSEEN: &str = "another environment, start time or list of jobs to wait for";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_becomes_an_outcome() {
@@ -77,9 +80,22 @@ async fn one_key_is_one_job() {
     kit.ended(&accepted[0].job).await;
     assert_eq!(std::fs::read_to_string(&marks).unwrap(), "ran\n");
 
-    let fault = kit.refused(Submit { key: Some("intent".into()), ..shell("something else") }).await;
-    assert_eq!(code(&fault), FaultCode::IdempotencyConflict);
-    assert!(fault.why.as_ref().unwrap().contains("another command"), "{fault:?}");
+    let cases = [
+        ("another command", Submit { command: vec!["something else".into()], ..request() }),
+        ("another command", Submit { shell: false, ..request() }),
+        ("another name", Submit { name: Some("n".into()), ..request() }),
+        ("another priority, retries", Submit { priority: 1, retry: RetryPolicy::times(2), ..request() }),
+        ("another cwd, queue", Submit { cwd: kit.path(""), queue: Some("other".into()), ..request() }),
+        (UNSEEN, Submit { env: [("A".into(), "b".into())].into(), ..request() }),
+        (UNSEEN, Submit { not_before: Some(When::In { length: Duration::from_secs(60) }), ..request() }),
+        (UNSEEN, Submit { after: vec!["#1".into()], ..request() }),
+    ];
+    for (differs, request) in cases {
+        let fault = kit.refused(request).await;
+        assert_eq!(code(&fault), FaultCode::IdempotencyConflict);
+        let why = format!("job {} was submitted with this key and {differs}", accepted[0].job.id);
+        assert_eq!(fault.why.as_deref(), Some(why.as_str()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

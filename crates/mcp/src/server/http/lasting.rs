@@ -201,7 +201,10 @@ impl Exchange {
     /// Answers a body that is no single message, if it is a batch and the session is of the version that has batches.
     pub(super) async fn batch(&self, bytes: &[u8]) -> Option<Response> {
         let messages = batch(bytes)?;
-        let connection = self.legacy().await.ok()?;
+        let connection = match self.legacy().await {
+            Ok(connection) => connection,
+            Err((status, error)) => return Some(json(status, Reply::failed(None, error))),
+        };
         let scope = connection.origin().scope.clone()?;
         connection.handshake().filter(|handshake| handshake.version == LegacyVersion::V2025_03_26)?;
         Some(match messages {

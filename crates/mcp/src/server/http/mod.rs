@@ -31,9 +31,7 @@ use tokio::sync::mpsc;
 
 use super::connection::{Connection, Handshake, Origin};
 use super::{Begun, Server, Sink, resources};
-use crate::wire::{
-    self, ErrorCode, LegacyVersion, MESSAGE_BYTES_MAX, Message, Meta, Notification, Reply, RequestId, RpcError,
-};
+use crate::wire::{self, ErrorCode, MESSAGE_BYTES_MAX, Message, Meta, Notification, Reply, RequestId, RpcError};
 use headers::Accepted;
 pub use lapse::{Lapsing, StillHolds};
 use replay::Called;
@@ -271,14 +269,10 @@ impl Exchange {
             return Ok(Connection::new(origin, None));
         }
         let session = self.session()?;
-        let named = match headers::text(&self.headers, headers::PROTOCOL_VERSION) {
-            // Requests and notifications that say so are no legacy ones and do not come here.
-            Some(crate::wire::MODERN) => None,
-            _ => headers::legacy_version(&self.headers).map_err(bad_request)?,
-        };
         let token = headers::text(&self.headers, headers::SESSION).map(Arc::from).filter(|_| session.is_some());
         let settled = session.as_ref().map(|session| session.handshake.clone());
-        let version = named.or(settled.as_ref().map(|handshake| handshake.version)).unwrap_or(LegacyVersion::UNNAMED);
+        let version = headers::version_in(&self.headers, settled.as_ref().map(|handshake| handshake.version));
+        let version = version.map_err(bad_request)?;
         let (client, capabilities) =
             settled.map(|handshake| (handshake.client, handshake.capabilities)).unwrap_or_default();
         let conversation = session.map(|session| session.conversation);

@@ -23,6 +23,8 @@ pub(super) const RELATED: &str = "io.modelcontextprotocol/related-task";
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(3600);
 /// A job that changes as often between two reads is shown without its questions, until it is looked at again.
 const TRIES_MAX: usize = 5;
+/// A client whose answers to a question have the wrong shape as often does not understand it.
+const ASKED_MAX: usize = 5;
 /// See [`elsewhere`].
 const ELSEWHERE: &str = "waits for the answer of a person, which this client cannot take: give it on another way";
 /// Field of a form that was made for a question of a single value.
@@ -120,30 +122,38 @@ pub(super) fn decision(question: &Question, answer: &RawValue) -> Result<Decisio
     }
 }
 
-/// Asks the client of a legacy request one question, until it or anybody else has answered. Whether it is worth asking
-/// this client again.
+/// Asks the client of a legacy request one question, until it or anybody else has answered. An answer of the wrong shape
+/// has it asked anew, and told what was wrong, [`ASKED_MAX`] times in all. Whether it is worth asking this client that
+/// again: not if it answered with an error, or never in the right shape. The question stays open then.
 ///
 /// # Errors
 /// The store's own; internal if the job was removed.
 pub(super) async fn ask(call: &Call, job: &Job, question: &Question) -> Result<bool, RpcError> {
     let mut form = form(question);
     form.params["_meta"] = json!({ RELATED: { "taskId": job.id } });
-    let answer = tokio::select! {
-        answer = call.ask(&form) => answer,
-        closed = closed(call, job, question) => return closed.map(|()| true),
-    };
-    let Ok(answer) = answer else { return Ok(false) };
-    let decision = decision(question, &answer).and_then(|decision| match question.check(&decision) {
-        Ok(()) => Ok(decision),
-        Err(problem) => Err(problem.problem),
-    });
-    match decision {
-        Ok(decision) => give(call, job, question, decision).await.map(|()| true),
-        Err(problem) => {
-            tracing::debug!(job.id = %job.id, problem, "a client answered a question in the wrong shape");
-            Ok(false)
+    for _ in 0..ASKED_MAX {
+        let answer = tokio::select! {
+            answer = call.ask(&form) => answer,
+            closed = closed(call, job, question) => return closed.map(|()| true),
+        };
+        let Ok(answer) = answer else { break };
+        match checked(question, &answer) {
+            Ok(decision) => return give(call, job, question, decision).await.map(|()| true),
+            Err(problem) => form.params["message"] = json!(format!("{}\n\nThe answer {problem}.", question.prompt)),
         }
     }
+    tracing::debug!(job.id = %job.id, "a client cannot answer a question");
+    Ok(false)
+}
+
+/// What was decided, if the question allows it.
+///
+/// # Errors
+/// What is wrong with the answer.
+fn checked(question: &Question, answer: &RawValue) -> Result<Decision, String> {
+    let decision = decision(question, answer)?;
+    question.check(&decision).map_err(|problem| problem.problem)?;
+    Ok(decision)
 }
 
 /// Returns once the question is not open any more.
@@ -172,9 +182,7 @@ pub(super) async fn take(call: &Call, job: &Job) -> Result<(), RpcError> {
     for question in questions.iter().filter(|question| question.is_open() && may_decide(question)) {
         let Some(answer) = answers.get(question.id.to_string().as_str()) else { continue };
         let invalid = |problem: String| invalid(question, &problem);
-        let decision = decision(question, answer).map_err(invalid)?;
-        question.check(&decision).map_err(|problem| invalid(problem.problem))?;
-        decided.push((question, decision));
+        decided.push((question, checked(question, answer).map_err(invalid)?));
     }
     for (question, decision) in decided {
         give(call, job, question, decision).await?;

@@ -1,11 +1,10 @@
 //! Tasks of 2025-11-25: the client decides, call by call, and fetches the outcome by a request of its own.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use longshore_domain::job::Question;
-use longshore_domain::{FaultCode, Job, JobNumber};
+use longshore_domain::{FaultCode, Job};
 use longshore_engine::ops::{JobView, ListQuery};
 use serde::Deserialize;
 use serde_json::json;
@@ -16,7 +15,7 @@ use super::task::{self, Task};
 use super::view::{self, Ending, Status};
 use super::{beside, named, unknown};
 use crate::server::call::Call;
-use crate::server::{resources, tools};
+use crate::server::{pages, resources, tools};
 use crate::wire::{Era, ErrorCode, LegacyVersion, ResultBody, RpcError, notification};
 
 /// Tasks on a page of the list.
@@ -88,17 +87,7 @@ pub(in crate::server) async fn get(call: Call) -> Result<ResultBody, RpcError> {
 /// # Errors
 /// Invalid params for a cursor that was never given.
 pub(in crate::server) async fn list(call: Call) -> Result<ResultBody, RpcError> {
-    #[derive(Default, Deserialize)]
-    struct Params<'a> {
-        #[serde(borrow)]
-        cursor: Option<Cow<'a, str>>,
-    }
-    let invalid = |_| RpcError::new(ErrorCode::InvalidParams, "`cursor` leads nowhere: list without one to begin anew");
-    let params = call.params.as_deref().map_or("{}", RawValue::get);
-    let params: Params<'_> = serde_json::from_str(params)
-        .map_err(|error| RpcError::new(ErrorCode::InvalidParams, format!("`tasks/list`: {error}")))?;
-    let cursor = params.cursor.map(|cursor| cursor.parse().map(JobNumber)).transpose().map_err(invalid)?;
-    let query = ListQuery { cursor, limit: PAGE, ..ListQuery::default() };
+    let query = ListQuery { cursor: pages::after(&call)?, limit: PAGE, ..ListQuery::default() };
     let page = call.engine().list(&call.caller, query).await.map_err(|fault| resources::failed(&fault))?;
     let mut tasks = vec![];
     for job in page.jobs {

@@ -21,7 +21,7 @@ use super::call::Call;
 use super::discovery::STATIC;
 use super::dispatch::isolated;
 use super::news::{self, Telling};
-use super::{request_state, tasks};
+use super::{pages, request_state, tasks};
 use crate::wire::{Arguments, Era, ErrorCode, ResultBody, RpcError};
 use answer::Answer;
 
@@ -86,8 +86,9 @@ const TOOLS: [&Tool; 5] = [&run::TOOL, &job_wait::TOOL, &job_read::TOOL, &job_li
 /// Answers `tools/list`.
 ///
 /// # Errors
-/// None in practice.
-pub(super) fn list(era: Era) -> Result<ResultBody, RpcError> {
+/// Invalid params for a cursor.
+pub(super) fn list(call: &Call) -> Result<ResultBody, RpcError> {
+    pages::only(call)?;
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Execution {
@@ -118,13 +119,13 @@ pub(super) fn list(era: Era) -> Result<ResultBody, RpcError> {
             description: tool.description,
             input_schema,
             annotations: tool.hints,
-            execution: (tool.is_slow() && tasks::legacy::is_spoken(era))
+            execution: (tool.is_slow() && tasks::legacy::is_spoken(call.era))
                 .then_some(Execution { task_support: "optional" }),
         })
     };
     let tools = TOOLS.iter().map(listed).collect::<Result<Vec<_>, RpcError>>()?;
     #[cfg(feature = "fixture")]
-    let tools = [json_of(&tools)?, super::fixture::listed(era)?].concat();
+    let tools = [json_of(&tools)?, super::fixture::listed(call.era)?].concat();
     Ok(ResultBody::new(&Listing { tools })?.cached(STATIC))
 }
 
