@@ -159,12 +159,11 @@ async fn sessions_are_held_by_the_client() {
     assert_eq!(post(&kit, &version, &list).await.refusal(), (400, -32600));
     for other in ["2025-11-25", "2025-03-26"] {
         let with = [("mcp-session-id", session.as_str()), ("mcp-protocol-version", other)];
-        for body in [message("tasks/list", json!({})), json!([message("ping", json!({}))])] {
-            let refused = post(&kit, &with, &body).await;
-            assert_eq!(refused.refusal(), (400, -32600), "{other}");
-            let told = refused.json()["error"]["message"].as_str().unwrap().to_owned();
-            assert!(told.starts_with("this session speaks 2025-06-18,"), "{told}");
-        }
+        let tasks = post(&kit, &with, &message("tasks/list", json!({}))).await;
+        assert_eq!(tasks.json()["error"]["code"], -32601, "{other}");
+        let batch = post(&kit, &with, &json!([message("ping", json!({}))])).await;
+        assert_eq!(batch.refusal(), (400, -32600), "{other}");
+        assert_eq!(post(&kit, &with, &message("ping", json!({}))).await.status, 200, "{other}");
     }
     let read = message("resources/read", json!({ "uri": format!("longshore://jobs/{job}") }));
     assert_eq!(post(&kit, &[], &read).await.status, 200);

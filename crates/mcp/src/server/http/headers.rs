@@ -129,25 +129,18 @@ pub(super) fn is_modern_notification(headers: &HeaderMap, meta: &Meta<'_>) -> bo
     text(headers, PROTOCOL_VERSION) == Some(MODERN) || meta.protocol_version.as_deref() == Some(MODERN)
 }
 
-/// The version of a legacy request: what its session has settled, which a header can only repeat; without a session that
-/// of the header. Source: MCP 2025-06-18 and 2025-11-25, transports: it SHOULD be the one negotiated.
+/// The version of a legacy request: what its session has settled, whatever the header says, for there are clients that
+/// always name their newest; without a session that of the header.
 ///
 /// # Errors
-/// Invalid request for a version that is not spoken here, or another than the session's.
+/// Invalid request for a version that is not spoken here. Source: MCP 2025-06-18 and 2025-11-25, transports.
 pub(super) fn version_in(headers: &HeaderMap, settled: Option<LegacyVersion>) -> Result<LegacyVersion, RpcError> {
     let named = match text(headers, PROTOCOL_VERSION) {
         // Requests and notifications that say so are no legacy ones and do not come here.
         Some(MODERN) => None,
         _ => legacy_version(headers)?,
     };
-    match settled {
-        Some(settled) if named.is_some_and(|named| named != settled) => {
-            let settled = settled.as_str();
-            let message = format!("this session speaks {settled}, and MCP-Protocol-Version names another version");
-            Err(RpcError::envelope(ErrorCode::InvalidRequest, message))
-        }
-        settled => Ok(settled.or(named).unwrap_or(LegacyVersion::UNNAMED)),
-    }
+    Ok(settled.or(named).unwrap_or(LegacyVersion::UNNAMED))
 }
 
 /// The version of a legacy request that has a header.
