@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
     let mut follower = args.follower(client, &job, start(args, client, &job)?);
     let wait = if args.follow { LEG } else { Duration::ZERO };
     if args.follow {
-        term::end_with_reader();
+        term::end_with_reader(0);
     }
     let mut stamps = args.timestamps.then(Stamps::default);
     loop {

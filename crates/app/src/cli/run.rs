@@ -137,7 +137,7 @@ impl Watched {
     }
 
     fn show_output(&self, line: &StatusLine) -> Result<(), CliError> {
-        term::end_with_reader();
+        term::end_with_reader(exit::CUT_OFF);
         let mut follower = Follower::new(&self.client, &self.job.id, Start::Head);
         loop {
             let piece = match follower.next(line.look_every()) {

@@ -1,6 +1,8 @@
 //! Each command's ordinary way, and how it refuses.
 
-use crate::harness::{Home, ran};
+use std::io::{BufRead, BufReader};
+
+use crate::harness::{Home, ran, until_there};
 
 #[test]
 fn a_foreground_run_shows_the_output_and_ends_as_the_job_does() {
@@ -237,12 +239,32 @@ fn output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
     let id = home.submit(&["--", "echo", "hi"]);
     home.run(&["wait", &id]).ok();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let failed = crate::harness::ran(home.command(&["logs", &id]).stdout(full).output().unwrap());
+    let failed = ran(home.command(&["logs", &id]).stdout(full).output().unwrap());
     assert!(failed.code == 74 && failed.stderr.contains("error[file_failed]"), "{failed:?}");
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let left = crate::harness::ran(home.command(&["logs", &id]).stdout(writer).output().unwrap());
+    let left = ran(home.command(&["logs", &id]).stdout(writer).output().unwrap());
     assert_eq!((left.code, left.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_command_that_ends_as_a_job_does_not_say_that_it_succeeded_when_its_reader_left() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let mut run = home.command(&["run", "--quiet", "--shell", "--", &until_there(&go)]);
+    let mut run = run.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!((line.as_str(), run.wait().unwrap().code()), ("up\n", Some(141)));
+    assert_eq!(home.run(&["show", "--json", "@"]).ok().json()["state"], "running");
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(home.run(&["wait", "@"]).code, 7);
+    for args in [["wait", "@"], ["result", "@"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = ran(home.command(&args).stdout(writer).output().unwrap());
+        assert_eq!((left.code, left.stderr.as_str()), (141, ""), "{args:?}");
+    }
 }
 
 #[test]
