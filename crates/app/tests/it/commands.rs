@@ -216,6 +216,8 @@ fn settings_are_shown_with_their_source() {
         ("\nlease = \"900ms\"\n", "line 2"),
         ("listen = \"0.0.0.0:1\"\n", "listen_public"),
         ("[call_budgets]\ncodex = \"1h\"\n", "line 2"),
+        ("[log]\nlevel = \"wran\"\n", "`wran`"),
+        ("env_allow = [\"A=B\"]\n", "\"A=B\""),
     ] {
         std::fs::write(home.path("config.toml"), text).unwrap();
         let refused = home.run(&["run", "--", "true"]);
