@@ -151,7 +151,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Ls(args) => ls::run(&args, &client()?),
         Command::Show(args) => show::run(&args, &client()?),
         Command::Logs(args) => logs::run(&args, &client()?),
-        Command::Wait(args) => wait::run(&args, &client()?),
+        Command::Wait(args) => wait::run(args, &home),
         Command::Brief(args) => brief::run(&args, &home),
         Command::Result(args) => result::run(&args, &client()?),
         Command::Cancel(args) => cancel::run(&args, &client()?),
