@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use ureq::http::Method;
 
 use super::command_args::{CommandArgs, milliseconds};
-use super::follow::{Follower, Start, gap};
+use super::follow::{Follower, Start};
 use super::status_line::StatusLine;
 use super::term::{self, Stream};
 use super::{CliError, Outcome, exit, job_text};
@@ -145,7 +145,7 @@ impl Watched {
                 piece => piece?,
             };
             if piece.omitted > 0 && !self.quiet {
-                line.around(|| term::note(&gap(piece.omitted)));
+                line.around(|| piece.note_gap());
             }
             if !self.json {
                 line.print(&piece.bytes, piece.end)?;
