@@ -7,7 +7,7 @@ use longshore_domain::fault::{Fault, FaultCode};
 use tokio::signal::unix::{SignalKind, signal};
 use ureq::http::Method;
 
-use super::command_args::{CommandArgs, milliseconds};
+use super::command_args::{CommandArgs, by_flags, milliseconds};
 use super::follow::{Follower, Start};
 use super::status_line::StatusLine;
 use super::term::{self, Stream};
@@ -53,13 +53,17 @@ pub(super) struct Args {
     command: CommandArgs,
 }
 
+/// What the arguments of a request are called here that schedules have not.
+const FLAGS: [(&str, &str); 4] = [("not_before", "--at"), ("delay_ms", "--in"), ("key", "--key"), ("name", "--name")];
+
 pub(super) fn run(args: Args, home: &Home) -> Outcome {
     let config = Config::load(home, &Flags::default())?;
     let (detach, quiet, json) = (args.detach, args.quiet, args.json);
-    let mut body = to_body(args, &config.env_allow)?;
+    let by_flags = |fault| by_flags(fault, &FLAGS);
+    let mut body = to_body(args, &config.env_allow).map_err(by_flags)?;
     let client = Client::connect(home)?;
     body.after = body.after.iter().map(|job| client.job_name(job)).collect::<Result<_, _>>()?;
-    let accepted: AcceptedBody = client.send(&Method::POST, "/api/v1/jobs", &body)?;
+    let accepted: AcceptedBody = client.send(&Method::POST, "/api/v1/jobs", &body).map_err(by_flags)?;
     if detach {
         return detached(&accepted, quiet, json);
     }
