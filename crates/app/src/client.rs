@@ -122,14 +122,17 @@ impl Client {
     /// Turns what a person calls a job into what the daemon calls it: `@` and `last` are the newest one.
     ///
     /// # Errors
-    /// `job_not_found` if there is no job at all; as [`Client::get`].
+    /// `job_not_found` if there is no job at all, or no name; as [`Client::get`].
     pub(crate) fn job_name(&self, name: &str) -> Result<String, Fault> {
         match name {
             "@" | "last" => {
                 let page: JobsBody = self.get("/api/v1/jobs?limit=1")?;
                 page.jobs.into_iter().next().map(|job| job.id).ok_or_else(|| Fault::job_not_found(name))
             }
-            name => Ok(name.trim_start_matches('#').to_owned()),
+            name => match name.trim_start_matches('#') {
+                "" => Err(Fault::job_not_found(name)),
+                name => Ok(name.to_owned()),
+            },
         }
     }
 

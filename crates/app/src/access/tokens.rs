@@ -95,7 +95,8 @@ impl NewToken<'_> {
 /// Makes a token and returns it; it cannot be shown again.
 ///
 /// # Errors
-/// `invalid_argument` for a name that cannot be used or a scope that the class never holds; `state_conflict` if the
+/// `invalid_argument` for a name that cannot be used, a scope that the class never holds or an end that has passed;
+/// `state_conflict` if the
 /// name has a live token; as [`Shelf::change`].
 pub(crate) async fn create(shelf: &Shelf, new: &NewToken<'_>, now: Timestamp) -> Result<String, Fault> {
     let NewToken { name, class, scopes, expires_at } = *new;
@@ -112,6 +113,9 @@ pub(crate) async fn create(shelf: &Shelf, new: &NewToken<'_>, now: Timestamp) ->
     if !beyond.is_empty() {
         return Err(Fault::invalid("scope", format!("only a person's token can allow `{beyond}`"))
             .next("leave it out, or make a token of the class `person`"));
+    }
+    if expires_at.is_some_and(|at| at <= now) {
+        return Err(Fault::invalid("expires", "must be longer than zero"));
     }
     let secret = random_hex();
     let sha256 = digest(&secret);

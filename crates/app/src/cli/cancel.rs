@@ -43,8 +43,8 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
             Ok(job) if job.outcome.is_some() => term::out(&job_text::ending(&job, Stream::Out))?,
             Ok(job) => term::out(&format!("job {} is {}", job.number, job.state))?,
             Err(fault) => {
-                term::fault(&fault, args.json);
                 first_fault.get_or_insert(fault.code.exit_code());
+                term::fault(&job_text::about(name, fault), args.json);
             }
         }
     }

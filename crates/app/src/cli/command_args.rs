@@ -89,6 +89,33 @@ impl CommandArgs {
     }
 }
 
+/// What the arguments of requests are called on the command line of every command that makes jobs.
+const FLAGS: [(&str, &str); 13] = [
+    ("queue", "--queue"),
+    ("priority", "--priority"),
+    ("requires", "--require"),
+    ("deadline", "--deadline"),
+    ("soft_deadline", "--soft-deadline"),
+    ("retry", "--retry"),
+    ("cwd", "--cwd"),
+    ("env", "--env"),
+    ("shell", "--shell"),
+    ("memory_bytes", "--memory"),
+    ("processes", "--processes"),
+    ("nice", "--nice"),
+    ("output_bytes_max", "--output-max"),
+];
+
+/// A fault that names the flag of the argument that it is about, by the list above and the command's `own`.
+pub(super) fn by_flags(fault: Fault, own: &[(&str, &str)]) -> Fault {
+    let named = fault.message.strip_prefix('`').and_then(|rest| rest.split_once("`: "));
+    let flag = |argument: &str| FLAGS.iter().chain(own).find(|(name, _)| *name == argument).map(|(_, flag)| *flag);
+    match named.and_then(|(argument, problem)| Some((flag(argument)?, problem))) {
+        Some((flag, problem)) => Fault { message: format!("`{flag}`: {problem}"), ..fault },
+        None => fault,
+    }
+}
+
 /// Reads a length of time, such as `10m`.
 ///
 /// # Errors

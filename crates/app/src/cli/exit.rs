@@ -6,6 +6,8 @@ use crate::http::wire::JobBody;
 pub(super) const USAGE: u8 = 2;
 /// A foreground `run` was left with Ctrl-C, or the job was cancelled.
 pub(super) const CANCELLED: u8 = 130;
+/// Nobody reads any more what was to end with the exit code of a job: 128 and the number of SIGPIPE.
+pub(super) const CUT_OFF: u8 = 141;
 const DEADLINE: u8 = 124;
 const LOST: u8 = 125;
 const NOT_STARTED: u8 = 126;
@@ -25,6 +27,7 @@ pub(super) const TABLE: &str = "\
   127      the program was not found
   128 + n  ended by signal n
   130      cancelled; or `run` was left with Ctrl-C, and the job goes on
+  141      nobody reads standard output any more, and the job goes on
 
 Errors of Longshore itself:
 

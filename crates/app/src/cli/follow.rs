@@ -5,6 +5,7 @@ use std::time::Duration;
 use longshore_domain::fault::Fault;
 use serde::Serialize;
 
+use super::{CliError, term};
 use crate::client::{Client, escape, misunderstood};
 use crate::http::output::headers;
 use crate::http::wire::{ProgressBody, StretchBody};
@@ -61,6 +62,22 @@ impl Piece {
     /// Nothing came.
     pub(super) fn is_nothing(&self) -> bool {
         self.bytes.is_empty() && self.omitted == 0
+    }
+
+    /// Prints the bytes, and says first how many before them were not kept.
+    ///
+    /// # Errors
+    /// As [`term::bytes`].
+    pub(super) fn print(&self) -> Result<(), CliError> {
+        self.note_gap();
+        term::bytes(&self.bytes)
+    }
+
+    /// Says how many bytes before these were not kept, if some were not.
+    pub(super) fn note_gap(&self) {
+        if self.omitted > 0 {
+            term::note(&format!("… {} bytes were not kept …", self.omitted));
+        }
     }
 
     /// Each label with the bytes that it is about.
@@ -128,9 +145,4 @@ fn unpack(lines: &mut Vec<u8>) -> Result<Vec<Label>, Fault> {
     }
     *lines = all;
     Ok(labels)
-}
-
-/// What is said in place of bytes that were not kept.
-pub(super) fn gap(omitted: u64) -> String {
-    format!("… {omitted} bytes were not kept …")
 }

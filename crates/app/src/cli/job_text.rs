@@ -2,6 +2,7 @@
 
 use clap::builder::styling::{AnsiColor, Style};
 use longshore_domain::Timestamp;
+use longshore_domain::fault::Fault;
 use longshore_domain::time::format_length;
 
 use super::term::{self, Stream};
@@ -13,6 +14,15 @@ pub(super) fn called(job: &JobBody) -> String {
     match &job.name {
         Some(name) => format!("job {} ({}) {}", job.number, job.id, term::harmless(name)),
         None => format!("job {} ({})", job.number, job.id),
+    }
+}
+
+/// A fault that says which of several jobs it is about, by the name that was given.
+pub(super) fn about(job: &str, fault: Fault) -> Fault {
+    let job = format!("`{}`", term::harmless(job));
+    match fault.message.contains(&job) {
+        true => fault,
+        false => Fault { message: format!("job {job}: {}", fault.message), ..fault },
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Parser;
 use longshore_domain::fault::Fault;
 use serde::Serialize;
 
-use super::follow::{Follower, Label, Piece, Start, gap};
+use super::follow::{Follower, Label, Piece, Start};
 use super::source::{self, Source};
 use super::stamps::Stamps;
 use super::{CliError, Outcome, term};
@@ -60,7 +60,7 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
     let mut follower = args.follower(client, &job, start(args, client, &job)?);
     let wait = if args.follow { LEG } else { Duration::ZERO };
     if args.follow {
-        term::end_with_reader();
+        term::end_with_reader(0);
     }
     let mut stamps = args.timestamps.then(Stamps::default);
     loop {
@@ -110,9 +110,7 @@ fn print_json(args: &Args, piece: &Piece, unknown: Option<usize>) -> Result<(), 
 }
 
 fn print(piece: &Piece, stamps: Option<&mut Stamps>, unknown: usize) -> Result<(), CliError> {
-    if piece.omitted > 0 {
-        term::note(&gap(piece.omitted));
-    }
+    piece.note_gap();
     if unknown > 0 {
         term::note(&format!("… nobody knows on which stream {unknown} bytes came …"));
     }

@@ -85,6 +85,13 @@ enum Command {
     ExitCodes,
 }
 
+impl Command {
+    /// Whether its exit code is that of a job.
+    fn ends_as_a_job(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Wait(_) | Self::Result(_))
+    }
+}
+
 /// Why a command ended without doing what it was asked.
 #[derive(Debug)]
 enum CliError {
@@ -115,9 +122,10 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
         }
     };
+    let closed = if cli.command.ends_as_a_job() { exit::CUT_OFF } else { 0 };
     let code = match dispatch(cli.command) {
         Ok(code) => code,
-        Err(CliError::Closed) => 0,
+        Err(CliError::Closed) => closed,
         Err(CliError::Fault(fault)) => {
             term::fault(&fault, json);
             fault.code.exit_code()
@@ -143,7 +151,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Ls(args) => ls::run(&args, &client()?),
         Command::Show(args) => show::run(&args, &client()?),
         Command::Logs(args) => logs::run(&args, &client()?),
-        Command::Wait(args) => wait::run(&args, &client()?),
+        Command::Wait(args) => wait::run(args, &home),
         Command::Brief(args) => brief::run(&args, &home),
         Command::Result(args) => result::run(&args, &client()?),
         Command::Cancel(args) => cancel::run(&args, &client()?),

@@ -6,7 +6,7 @@ use clap::Parser;
 use longshore_domain::fault::{Fault, FaultCode};
 use serde::Serialize;
 
-use super::follow::{Follower, Start};
+use super::follow::{Follower, Piece, Start};
 use super::term::{self, Stream};
 use super::{Outcome, exit, job_text};
 use crate::client::{Client, escape};
@@ -35,6 +35,8 @@ struct ResultBody<'a> {
     outcome: &'a OutcomeBody,
     elapsed_ms: Option<u64>,
     output_bytes: Option<u64>,
+    /// Bytes that were not kept, within the tail or behind it.
+    omitted: u64,
     tail: String,
 }
 
@@ -49,29 +51,34 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
     };
     let tail = tail(client, &job.id, args.lines)?;
     if args.json {
+        let omitted = tail.iter().map(|piece| piece.omitted).sum();
+        let tail: Vec<u8> = tail.into_iter().flat_map(|piece| piece.bytes).collect();
         let tail = String::from_utf8_lossy(&tail).into_owned();
         let (id, number, output_bytes) = (job.id.as_str(), job.number, job.output_bytes);
-        term::json(&ResultBody { id, number, outcome, elapsed_ms: job.elapsed_ms, output_bytes, tail })?;
+        term::json(&ResultBody { id, number, outcome, elapsed_ms: job.elapsed_ms, output_bytes, omitted, tail })?;
     } else {
         term::out(&job_text::ending(&job, Stream::Out))?;
-        term::bytes(&tail)?;
+        for piece in &tail {
+            piece.print()?;
+        }
     }
     Ok(exit::of_job(&job))
 }
 
 /// The last lines; none if retention has removed the output.
-fn tail(client: &Client, job: &str, lines: usize) -> Result<Vec<u8>, Fault> {
-    let mut bytes = vec![];
+fn tail(client: &Client, job: &str, lines: usize) -> Result<Vec<Piece>, Fault> {
+    let mut pieces = vec![];
     let mut follower = Follower::new(client, job, Start::Tail(lines));
     loop {
         match follower.next(Duration::ZERO) {
             Ok(piece) => {
-                bytes.extend_from_slice(&piece.bytes);
-                if piece.end || piece.bytes.is_empty() {
-                    return Ok(bytes);
+                let is_last = piece.end || piece.is_nothing();
+                pieces.push(piece);
+                if is_last {
+                    return Ok(pieces);
                 }
             }
-            Err(fault) if fault.code == FaultCode::OutputExpired => return Ok(bytes),
+            Err(fault) if fault.code == FaultCode::OutputExpired => return Ok(pieces),
             Err(fault) => return Err(fault),
         }
     }

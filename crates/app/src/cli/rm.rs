@@ -3,7 +3,7 @@
 use clap::Parser;
 use ureq::http::Method;
 
-use super::{Outcome, term};
+use super::{Outcome, job_text, term};
 use crate::client::{Client, escape};
 use crate::http::wire::RemovedBody;
 
@@ -28,8 +28,8 @@ pub(super) fn run(args: &Args, client: &Client) -> Outcome {
             Ok(removed) if args.json => term::json(&removed)?,
             Ok(removed) => term::out(&format!("job {} removed", removed.number))?,
             Err(fault) => {
-                term::fault(&fault, args.json);
                 first_fault.get_or_insert(fault.code.exit_code());
+                term::fault(&job_text::about(name, fault), args.json);
             }
         }
     }

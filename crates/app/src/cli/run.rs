@@ -7,8 +7,8 @@ use longshore_domain::fault::{Fault, FaultCode};
 use tokio::signal::unix::{SignalKind, signal};
 use ureq::http::Method;
 
-use super::command_args::{CommandArgs, milliseconds};
-use super::follow::{Follower, Start, gap};
+use super::command_args::{CommandArgs, by_flags, milliseconds};
+use super::follow::{Follower, Start};
 use super::status_line::StatusLine;
 use super::term::{self, Stream};
 use super::{CliError, Outcome, exit, job_text};
@@ -53,13 +53,17 @@ pub(super) struct Args {
     command: CommandArgs,
 }
 
+/// What the arguments of a request are called here that schedules have not.
+const FLAGS: [(&str, &str); 4] = [("not_before", "--at"), ("delay_ms", "--in"), ("key", "--key"), ("name", "--name")];
+
 pub(super) fn run(args: Args, home: &Home) -> Outcome {
     let config = Config::load(home, &Flags::default())?;
     let (detach, quiet, json) = (args.detach, args.quiet, args.json);
-    let mut body = to_body(args, &config.env_allow)?;
+    let by_flags = |fault| by_flags(fault, &FLAGS);
+    let mut body = to_body(args, &config.env_allow).map_err(by_flags)?;
     let client = Client::connect(home)?;
     body.after = body.after.iter().map(|job| client.job_name(job)).collect::<Result<_, _>>()?;
-    let accepted: AcceptedBody = client.send(&Method::POST, "/api/v1/jobs", &body)?;
+    let accepted: AcceptedBody = client.send(&Method::POST, "/api/v1/jobs", &body).map_err(by_flags)?;
     if detach {
         return detached(&accepted, quiet, json);
     }
@@ -137,7 +141,7 @@ impl Watched {
     }
 
     fn show_output(&self, line: &StatusLine) -> Result<(), CliError> {
-        term::end_with_reader();
+        term::end_with_reader(exit::CUT_OFF);
         let mut follower = Follower::new(&self.client, &self.job.id, Start::Head);
         loop {
             let piece = match follower.next(line.look_every()) {
@@ -145,7 +149,7 @@ impl Watched {
                 piece => piece?,
             };
             if piece.omitted > 0 && !self.quiet {
-                line.around(|| term::note(&gap(piece.omitted)));
+                line.around(|| piece.note_gap());
             }
             if !self.json {
                 line.print(&piece.bytes, piece.end)?;

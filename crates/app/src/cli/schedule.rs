@@ -6,7 +6,7 @@ use longshore_domain::time::format_length;
 use longshore_engine::Clock;
 use ureq::http::Method;
 
-use super::command_args::CommandArgs;
+use super::command_args::{CommandArgs, by_flags};
 use super::{Outcome, term};
 use crate::client::{Client, escape};
 use crate::config::{Config, Flags, environment};
@@ -110,6 +110,7 @@ pub(super) fn run(args: Args, home: &Home) -> Outcome {
 
 fn add(args: AddArgs, home: &Home, client: &Client) -> Outcome {
     let config = Config::load(home, &Flags::default())?;
+    let by_flags = |fault| by_flags(fault, &[("cron", "--cron"), ("time_zone", "--time-zone")]);
     let body = NewScheduleBody {
         name: args.name,
         cron: args.cron,
@@ -118,9 +119,9 @@ fn add(args: AddArgs, home: &Home, client: &Client) -> Outcome {
             Overlap::Skip => "skip".into(),
             Overlap::Allow => "allow".into(),
         }),
-        job: args.command.into_body(&config.env_allow)?,
+        job: args.command.into_body(&config.env_allow).map_err(by_flags)?,
     };
-    show(&client.send(&Method::POST, PATH, &body)?, args.json)
+    show(&client.send(&Method::POST, PATH, &body).map_err(by_flags)?, args.json)
 }
 
 fn list(json: bool, client: &Client) -> Outcome {

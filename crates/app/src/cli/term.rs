@@ -44,16 +44,16 @@ pub(super) fn json(value: &impl Serialize) -> Result<(), CliError> {
     out(&serde_json::to_string(value).map_err(Fault::internal)?)
 }
 
-/// From now on this process ends, with exit code 0, as soon as nobody reads its standard output any more, also while
+/// From now on this process ends, with exit code `code`, as soon as nobody reads its standard output any more, also while
 /// it waits and writes nothing: `longshore logs -f 12 | grep -m1 ready` ends with its `grep`.
-pub(super) fn end_with_reader() {
-    std::thread::spawn(|| {
+pub(super) fn end_with_reader(code: u8) {
+    std::thread::spawn(move || {
         let stdout = std::io::stdout();
         let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
         while poll(&mut watched, None) == Err(Errno::INTR) {}
         if watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) {
             #[expect(clippy::disallowed_methods, reason = "the main thread waits for the daemon and holds nothing")]
-            std::process::exit(0);
+            std::process::exit(code.into());
         }
     });
 }

@@ -19,6 +19,8 @@ use std::time::Duration;
 use longshore_domain::fault::Fault;
 use longshore_domain::job::QueueName;
 use longshore_engine::Retention;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::home::Home;
 pub(crate) use access::{Limits, OAuth};
@@ -126,7 +128,7 @@ impl Config {
             capacity: given.number("capacity", |file| &file.capacity, 1..=10_000)?,
             queue_concurrency: given.number("queue_concurrency", |file| &file.queue_concurrency, 0..=10_000)?,
             lease: given.length("lease", |file| &file.lease, LEASE_SECONDS)?,
-            env_allow: given.list("env_allow", |file| &file.env_allow),
+            env_allow: given.words("env_allow", |file| &file.env_allow, variable_names)?,
             durability: given.text("durability", |file| &file.durability, []).resolve(durability)?,
             cgroup: given.text("cgroup", |file| &file.cgroup, []).resolve(cgroup)?,
             call_budget: given.length("call_budget", |file| &file.call_budget, CALL_SECONDS)?,
@@ -201,9 +203,30 @@ fn log(given: &mut Resolver) -> Result<Log, Fault> {
     Ok(Log { filter, json })
 }
 
+/// A level, or a list of levels of which some are of one part of the program. To the library a word that is no level is
+/// a part of which all is logged, and of the rest nothing.
 fn log_filter(text: &str) -> Result<String, String> {
-    let valid = tracing_subscriber::EnvFilter::try_new(text);
-    valid.map(|_| text.to_owned()).map_err(|_| "expected error, warn, info, debug, trace or a list of filters".into())
+    let is_level = |level: &str| !level.is_empty() && level.parse::<LevelFilter>().is_ok();
+    let has_level = |part: &str| is_level(part.rsplit_once('=').map_or(part, |(_, level)| level));
+    match text.split(',').find(|part| !has_level(part)) {
+        None if EnvFilter::try_new(text).is_ok() => Ok(text.to_owned()),
+        wrong => Err(format!(
+            "`{}` says no level: expected error, warn, info, debug, trace, off or a list such as \
+             `info,longshore_engine=debug`",
+            wrong.unwrap_or(text)
+        )),
+    }
+}
+
+fn variable_names(names: Vec<String>) -> Result<Vec<String>, String> {
+    let is_name =
+        |name: &&String| !name.is_empty() && !name.contains(|c: char| c == '=' || c == '\0' || c.is_whitespace());
+    match names.iter().find(|name| !is_name(name)) {
+        None => Ok(names),
+        Some(wrong) => {
+            Err(format!("{wrong:?} is not the name of a variable: expected names such as `EDITOR`, no values"))
+        }
+    }
 }
 
 fn retention(given: &mut Resolver) -> Result<Retention, Fault> {
@@ -275,6 +298,34 @@ mod tests {
         }
         let number = Source::parse("config.toml", "[call_budgets]\ncodex = 90\n".into()).unwrap_err();
         assert!(number.message.contains("line 2"), "{number:?}");
+    }
+
+    #[test]
+    fn what_is_logged_is_said_by_levels() {
+        for good in ["info", "WARN", "off", "info,longshore_engine=debug", "longshore_engine=trace", "a[b{c=1}]=debug"]
+        {
+            assert_eq!(log_filter(good), Ok(good.into()));
+        }
+        for (text, wrong) in [
+            ("wran", "`wran`"),
+            ("", "``"),
+            ("info,longshore_engine", "`longshore_engine`"),
+            ("info,longshore_engine=loud", "`longshore_engine=loud`"),
+            ("info,longshore_engine=", "`longshore_engine=`"),
+            ("info,,warn", "``"),
+        ] {
+            let problem = log_filter(text).unwrap_err();
+            assert!(problem.starts_with(wrong) && problem.contains("error, warn, info"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn variables_are_named_without_values() {
+        let names = |names: &[&str]| variable_names(names.iter().map(|&name| name.to_owned()).collect());
+        assert_eq!(names(&["A", "_b.2"]).unwrap(), ["A", "_b.2"]);
+        for wrong in ["A=B", "X Y", "", " A", "A\0"] {
+            assert!(names(&["A", wrong]).unwrap_err().starts_with(&format!("{wrong:?}")));
+        }
     }
 
     fn with(file: &str) -> Resolver {

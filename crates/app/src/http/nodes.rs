@@ -82,6 +82,6 @@ pub(super) async fn idle(
     Ok(Json(app.engine.wait_idle(named(&node), patience).await?.into()))
 }
 
-fn named(node: &str) -> &str {
-    if node == SELF { "" } else { node }
+fn named(node: &str) -> Option<&str> {
+    Some(node).filter(|node| *node != SELF)
 }

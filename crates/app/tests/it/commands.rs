@@ -1,6 +1,8 @@
 //! Each command's ordinary way, and how it refuses.
 
-use crate::harness::{Home, ran};
+use std::io::{BufRead, BufReader};
+
+use crate::harness::{Home, ran, until_there};
 
 #[test]
 fn a_foreground_run_shows_the_output_and_ends_as_the_job_does() {
@@ -92,13 +94,24 @@ fn wrong_use_is_refused_in_words() {
         (vec!["run", "--cwd", "/no/such/folder", "--", "true"], 64, "does not exist"),
         (vec!["run", "--env", "NOT_SET_ANYWHERE", "--", "true"], 64, "NOT_SET_ANYWHERE"),
         (vec!["run", "--env", "LD_PRELOAD=x", "--", "true"], 64, "LD_PRELOAD"),
-        (vec!["run", "--queue", "a b", "--", "true"], 64, "queue"),
+        (vec!["run", "--queue", "a b", "--", "true"], 64, "`--queue`"),
+        (vec!["run", "--at", "noon", "--", "true"], 64, "`--at`"),
+        (vec!["run", "--output-max", "1K", "--", "true"], 64, "`--output-max`"),
+        (vec!["run", "--memory", "0", "--", "true"], 64, "`--memory`"),
+        (vec!["run", "--processes", "0", "--", "true"], 64, "`--processes`"),
+        (vec!["schedule", "add", "s", "--cron", "x", "--", "true"], 64, "`--cron`"),
+        (vec!["schedule", "add", "s", "--cron", "@daily", "--nice", "20", "--", "true"], 64, "`--nice`"),
+        (vec!["run", "--after", "", "--", "true"], 66, "there is no job ``"),
         (vec!["run", "--after", "99", "--", "true"], 66, "job"),
         (vec!["ls", "--state", "sleeping"], 64, "expected one of"),
         (vec!["logs", "99"], 66, "there is no job `99`"),
         (vec!["show", "@"], 66, "there is no job"),
+        (vec!["show", ""], 66, "there is no job ``"),
+        (vec!["rm", "#"], 66, "there is no job `#`"),
+        (vec!["drain", ""], 66, "there is no node ``"),
         (vec!["token", "create", "a b"], 64, "name"),
         (vec!["token", "create", "owner"], 64, "user of this installation"),
+        (vec!["token", "create", "a", "--expires", "0s"], 64, "longer than zero"),
         (vec!["completions", "tcsh"], 2, "tcsh"),
         (vec!["frobnicate"], 2, "frobnicate"),
     ] {
@@ -215,6 +228,8 @@ fn settings_are_shown_with_their_source() {
         ("\nlease = \"900ms\"\n", "line 2"),
         ("listen = \"0.0.0.0:1\"\n", "listen_public"),
         ("[call_budgets]\ncodex = \"1h\"\n", "line 2"),
+        ("[log]\nlevel = \"wran\"\n", "`wran`"),
+        ("env_allow = [\"A=B\"]\n", "\"A=B\""),
     ] {
         std::fs::write(home.path("config.toml"), text).unwrap();
         let refused = home.run(&["run", "--", "true"]);
@@ -238,12 +253,32 @@ fn output_that_cannot_be_written_is_an_error_and_a_reader_that_left_is_none() {
     let id = home.submit(&["--", "echo", "hi"]);
     home.run(&["wait", &id]).ok();
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let failed = crate::harness::ran(home.command(&["logs", &id]).stdout(full).output().unwrap());
+    let failed = ran(home.command(&["logs", &id]).stdout(full).output().unwrap());
     assert!(failed.code == 74 && failed.stderr.contains("error[file_failed]"), "{failed:?}");
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let left = crate::harness::ran(home.command(&["logs", &id]).stdout(writer).output().unwrap());
+    let left = ran(home.command(&["logs", &id]).stdout(writer).output().unwrap());
     assert_eq!((left.code, left.stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn a_command_that_ends_as_a_job_does_not_say_that_it_succeeded_when_its_reader_left() {
+    let home = Home::new();
+    let go = home.scratch("go");
+    let mut run = home.command(&["run", "--quiet", "--shell", "--", &until_there(&go)]);
+    let mut run = run.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(run.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!((line.as_str(), run.wait().unwrap().code()), ("up\n", Some(141)));
+    assert_eq!(home.run(&["show", "--json", "@"]).ok().json()["state"], "running");
+    std::fs::write(&go, "").unwrap();
+    assert_eq!(home.run(&["wait", "@"]).code, 7);
+    for args in [["wait", "@"], ["result", "@"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let left = ran(home.command(&args).stdout(writer).output().unwrap());
+        assert_eq!((left.code, left.stderr.as_str()), (141, ""), "{args:?}");
+    }
 }
 
 #[test]

@@ -21,6 +21,17 @@ fn a_killed_daemon_loses_nothing() {
 }
 
 #[test]
+fn a_wait_keeps_its_limit_where_no_daemon_answers() {
+    let home = Home::new();
+    let daemon = pid_of(&home.daemon());
+    home.run(&["run", "--quiet", "--", "true"]).ok();
+    kill_process(daemon, Signal::STOP).unwrap();
+    let waited = home.run(&["wait", "--timeout", "1ms", "1"]);
+    kill_process(daemon, Signal::CONT).unwrap();
+    assert!(waited.code == 81 && waited.stderr.contains("no daemon has answered"), "{waited:?}");
+}
+
+#[test]
 fn a_wait_survives_the_death_of_the_daemon() {
     let home = Home::new();
     let go = home.scratch("go");

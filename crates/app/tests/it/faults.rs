@@ -64,6 +64,9 @@ fn each_of_several_faults_is_a_line() {
     assert_eq!((ran.code, &ran.json()["removed"]), (66, &true.into()));
     let messages: Vec<_> = errors(&ran).iter().map(|fault| fault["message"].to_string()).collect();
     assert_eq!(messages, [r#""there is no job `98`""#, r#""there is no job `99`""#]);
+    home.run(&["run", "--quiet", "--", "true"]).ok();
+    let ran = home.run(&["cancel", "98", "2"]);
+    assert!(ran.stderr.contains("]: there is no job `98`") && ran.stderr.contains("]: job `2`: "), "{ran:?}");
 }
 
 #[test]

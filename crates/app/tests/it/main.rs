@@ -10,6 +10,7 @@ mod commands;
 mod daemon;
 mod docs;
 mod faults;
+mod gaps;
 mod harness;
 mod http;
 mod issuer;

@@ -23,6 +23,8 @@ pub use retry::RetryPolicy;
 pub use spec::{CommandLimits, CommandSpec, Deadlines, JobKind, JobSpec, OutputMode, QueueName, SpecProblem};
 pub use state::{JobState, StateName, StopReason};
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Conversation, Principal};
@@ -104,7 +106,15 @@ impl Job {
         }
     }
 
-    /// When it ended, once it has.
+    /// Since it began to run; once it has ended, what its last attempt took as the report says, or from its start to its
+    /// end where nobody saw how long it ran. Absent if it never began.
+    pub fn elapsed(&self, now: Timestamp) -> Option<Duration> {
+        let started = self.started_at?;
+        let seen = self.outcome().and_then(|outcome| outcome.report.as_ref());
+        Some(seen.map_or_else(|| self.finished_at().unwrap_or(now).since(started), |report| report.ran))
+    }
+
+    /// When its end was recorded, once it was. If no daemon heard of the end at once, the report tells of an earlier one.
     pub fn finished_at(&self) -> Option<Timestamp> {
         match &self.state {
             JobState::Finished { at, .. } => Some(*at),

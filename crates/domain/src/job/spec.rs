@@ -228,6 +228,12 @@ impl CommandSpec {
         if self.limits.nice.is_some_and(|nice| nice > 19) {
             return problem("nice", "must be 0 to 19");
         }
+        if self.limits.memory_bytes == Some(0) {
+            return problem("memory_bytes", "must be more than 0");
+        }
+        if self.limits.processes == Some(0) {
+            return problem("processes", "must be at least 1, for the command itself");
+        }
         if self.limits.output_bytes_max < 64 * 1024 {
             return problem("output_bytes_max", "must be at least 65536 bytes");
         }

@@ -65,7 +65,7 @@ pub enum JobState {
     Finished {
         /// How.
         outcome: Outcome,
-        /// When.
+        /// When that was recorded.
         at: Timestamp,
     },
 }

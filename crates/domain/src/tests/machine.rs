@@ -321,6 +321,21 @@ fn a_job_starts_after_it_was_submitted_and_before_it_ends_whatever_its_node_says
 }
 
 #[test]
+fn a_finished_job_took_what_its_report_says_whenever_that_was_heard() {
+    let seconds = Duration::from_secs;
+    let mut job = job(JobState::Running { lease: lease(1), run: run() }, 1);
+    assert_eq!(job.elapsed(NOW), None);
+    job.started_at = Some(NOW);
+    assert_eq!(job.elapsed(NOW.plus(seconds(3))), Some(seconds(3)));
+    let heard = NOW.plus(seconds(9));
+    for (seen, took) in [(Some(AttemptReport { ran: seconds(1), ..report(0) }), seconds(1)), (None, seconds(9))] {
+        let outcome = Outcome::failed(FailReason::Lost, "").with_report(seen);
+        let ended = Job { state: JobState::Finished { outcome, at: heard }, ..job.clone() };
+        assert_eq!(ended.elapsed(heard.plus(seconds(90))), Some(took));
+    }
+}
+
+#[test]
 fn the_open_questions_of_a_job_are_bounded() {
     let mut job = job(JobState::Running { lease: lease(1), run: run() }, 1);
     let asked = |numbers: std::ops::Range<u128>| Event::Asked {

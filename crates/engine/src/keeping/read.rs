@@ -10,6 +10,7 @@ use super::{Keeping, index_name, prefix};
 use crate::inner::Inner;
 use crate::peers::{Piece, ReadFrom, Reading};
 use crate::process::labels;
+use crate::process::last_lines::LastLines;
 use crate::shim::layout::{Header, Label};
 
 /// What is kept of an attempt's output.
@@ -135,23 +136,29 @@ impl<'k> Kept<'k> {
         Ok(piece.labelled(found))
     }
 
-    /// Where the last lines begin; a last line without a newline counts. Stops at the part that is not kept.
+    /// Where the last lines begin; a last line without a newline counts, and the part that is not kept ends a line.
     async fn tail_start(&self, lines: usize) -> Result<u64, Fault> {
-        let lowest = if self.floor > self.head_end { self.floor } else { 0 };
-        let mut wanted = lines;
-        let mut tail: Vec<_> = self.parts.iter().filter(|(bytes, _)| bytes.end > lowest).collect();
-        tail.sort_by_key(|(bytes, _)| std::cmp::Reverse(bytes.start));
-        for (range, digest) in tail {
-            let bytes = get(self.keeping.artifacts.as_ref(), *digest).await?;
-            let body = if range.end == self.total { bytes.strip_suffix(b"\n").unwrap_or(&bytes) } else { &bytes };
-            for at in memchr::memrchr_iter(b'\n', body) {
-                if wanted == 1 {
-                    return Ok((range.start + at as u64 + 1).max(lowest));
+        if lines == 0 {
+            return Ok(self.total);
+        }
+        let mut last_lines = LastLines::new(lines);
+        let mut parts: Vec<_> = self.parts.iter().collect();
+        parts.sort_by_key(|(bytes, _)| std::cmp::Reverse(bytes.start));
+        for stretch in [self.floor..self.total, 0..self.head_end] {
+            for (part, digest) in &parts {
+                let (start, end) = (part.start.max(stretch.start), part.end.min(stretch.end));
+                if start >= end {
+                    continue;
                 }
-                wanted = wanted.saturating_sub(1);
+                let whole = get(self.keeping.artifacts.as_ref(), *digest).await?;
+                let within = (start - part.start) as usize..(end - part.start) as usize;
+                let bytes = whole.get(within).unwrap_or_default();
+                if let Some(beginning) = last_lines.look(&stretch, start, bytes) {
+                    return Ok(beginning);
+                }
             }
         }
-        Ok(if lines == 0 { self.total } else { lowest })
+        Ok(0)
     }
 }
 

@@ -56,15 +56,15 @@ impl Engine {
         Ok(found.map(|record| record.node.name))
     }
 
-    /// Has the node that `name` names (its id or name; empty: this one) take no more jobs, or take them again. What it
+    /// Has the node that `name` names (its id or name; none: this one) take no more jobs, or take them again. What it
     /// runs goes on.
     ///
     /// # Errors
     /// `not_found`; `invalid_argument` if several nodes have that name.
-    pub async fn set_draining(&self, name: &str, draining: bool) -> Result<NodeView, Fault> {
+    pub async fn set_draining(&self, name: Option<&str>, draining: bool) -> Result<NodeView, Fault> {
         let id = self.node(name).await?.record.node.id;
         self.inner.store.set_draining(id, draining).await?;
-        let node = self.node(&id.to_string()).await?;
+        let node = self.node(Some(&id.to_string())).await?;
         if node.own {
             membership::note(&self.inner, &node.record);
         }
@@ -76,7 +76,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::set_draining`].
-    pub async fn wait_idle(&self, name: &str, patience: Duration) -> Result<NodeView, Fault> {
+    pub async fn wait_idle(&self, name: Option<&str>, patience: Duration) -> Result<NodeView, Fault> {
         let deadline = Instant::now() + patience;
         let mut commits = self.inner.hub.commits();
         loop {
@@ -88,16 +88,19 @@ impl Engine {
         }
     }
 
-    async fn node(&self, name: &str) -> Result<NodeView, Fault> {
+    async fn node(&self, name: Option<&str>) -> Result<NodeView, Fault> {
         let is_meant = |node: &NodeView| match name {
-            "" => node.own,
-            name => node.record.node.name == name || node.record.node.id.to_string() == name,
+            None => node.own,
+            Some(name) => node.record.node.name == name || node.record.node.id.to_string() == name,
         };
         let mut found: Vec<_> = self.nodes().await?.into_iter().filter(is_meant).collect();
         match (found.pop(), found.is_empty()) {
             (Some(node), true) => Ok(node),
-            (None, _) => Err(Fault::new(FaultCode::NotFound, format!("there is no node `{}`", name.escape_debug()))
-                .next("`longshore nodes` shows which there are")),
+            (None, _) => Err(Fault::new(
+                FaultCode::NotFound,
+                format!("there is no node `{}`", name.unwrap_or_default().escape_debug()),
+            )
+            .next("`longshore nodes` shows which there are")),
             (Some(_), false) => Err(Fault::invalid("node", "several nodes have this name").next("give its id instead")),
         }
     }

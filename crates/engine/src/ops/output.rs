@@ -85,7 +85,7 @@ pub struct OutputPage {
     pub labels: Vec<Label>,
     /// Bytes between the asked position and `from` that were not kept.
     pub omitted: u64,
-    /// Bytes that the attempt has printed so far.
+    /// Bytes that the attempt has printed so far; those that no disk took only once `from` lies behind them.
     pub total: u64,
     /// Nothing more will come after these bytes.
     pub end: bool,
@@ -165,12 +165,14 @@ fn attempt_asked_for(job: &Job, start: OutputStart) -> Result<AttemptNumber, Fau
 }
 
 fn page(job: Job, start: OutputStart, attempt: AttemptNumber, piece: Piece) -> Result<OutputPage, Fault> {
+    let printed = printed(&job, attempt).max(piece.total);
     if let OutputStart::Cursor(cursor) = start
-        && cursor.offset > piece.total
+        && cursor.offset > printed
     {
         return Err(stale(&cursor.to_string(), "it lies beyond the end of the output"));
     }
-    let at_end = piece.next_offset >= piece.total;
+    let piece = behind_lost(piece, printed);
+    let at_end = piece.next_offset >= printed;
     let older = attempt < job.attempt;
     let next = match at_end && older {
         true => OutputCursor { attempt: attempt.next(), offset: 0 },
@@ -186,6 +188,21 @@ fn page(job: Job, start: OutputStart, attempt: AttemptNumber, piece: Piece) -> R
         end: at_end && !older && job.is_finished(),
         job,
     })
+}
+
+/// Bytes that an attempt printed, by its report, whatever the disk took of them; 0 where no report is at hand.
+fn printed(job: &Job, attempt: AttemptNumber) -> u64 {
+    let report = job.outcome().and_then(|outcome| outcome.report.as_ref()).filter(|_| attempt == job.attempt);
+    report.map_or(0, |report| report.output.bytes)
+}
+
+/// The piece, or if nothing is left of what the disk took, one that leaves out the rest of what was printed.
+fn behind_lost(piece: Piece, printed: u64) -> Piece {
+    if !piece.bytes.is_empty() || piece.next_offset < piece.total || piece.next_offset >= printed {
+        return piece;
+    }
+    let omitted = piece.omitted + (printed - piece.next_offset);
+    Piece { offset: printed, next_offset: printed, omitted, total: printed, ..piece }
 }
 
 fn stale(cursor: &str, why: &str) -> Fault {

@@ -24,7 +24,7 @@ pub struct JobView {
     pub job: Job,
     /// When this was true.
     pub at: Timestamp,
-    /// Since it began to run, or what it took; absent before its start.
+    /// [`Job::elapsed`] at that time.
     pub elapsed: Option<Duration>,
     /// How long like jobs took.
     pub estimate: Option<Estimate>,
@@ -104,7 +104,6 @@ impl Engine {
                 StateName::Queued => self.inner.store.position(job.id).await?,
                 _ => None,
             };
-            let elapsed = job.started_at.map(|started| job.finished_at().unwrap_or(at).since(started));
             let run = job.state.run().map(|run| at.since(run.started_at));
             let in_state = run.unwrap_or_else(|| at.since(job.changed_at));
             let silence = |printed: &Printed| run.map(|run| printed.silent_for.map_or(run, |silent| silent.min(run)));
@@ -114,7 +113,7 @@ impl Engine {
             let by_progress = |run| remaining_by_progress(progress.as_ref()?.percent, run);
             let by_like_jobs = |run| estimate.as_ref()?.remaining(run);
             Ok(JobView {
-                elapsed,
+                elapsed: job.elapsed(at),
                 remaining: run.and_then(|run| by_progress(run).or_else(|| by_like_jobs(run))),
                 output_bytes,
                 silent_for,

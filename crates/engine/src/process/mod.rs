@@ -4,6 +4,7 @@
 
 mod error;
 pub(crate) mod labels;
+pub(crate) mod last_lines;
 mod launch;
 mod leftovers;
 mod link;

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 pub use super::labels::Labelled;
+use super::last_lines::LastLines;
 use crate::shim::layout::{Header, Layout};
 pub use crate::shim::layout::{Label, Stream, index_path};
 
@@ -110,29 +111,27 @@ impl OutputFile {
         Err(io::Error::new(io::ErrorKind::ResourceBusy, "the output is written faster than it can be read"))
     }
 
-    /// Where the last lines begin; a last line without a newline counts. Stops at the part that is not kept.
+    /// Where the last lines begin; a last line without a newline counts, and the part that is not kept ends a line.
     ///
     /// # Errors
     /// As [`OutputFile::read`].
     pub fn tail_start(&self, lines: usize) -> io::Result<u64> {
-        let view = self.view();
-        let lowest = if view.floor > view.head_end { view.floor } else { 0 };
-        let mut end = view.total;
-        let mut wanted = lines;
-        while end > lowest && wanted > 0 {
-            let start = end.saturating_sub(SCAN_BYTES).max(lowest);
-            let chunk = self.read_all(start..end)?;
-            // The newline at the very end closes the last line and begins none.
-            let body = if end == view.total { chunk.strip_suffix(b"\n").unwrap_or(&chunk) } else { &chunk };
-            for at in memchr::memrchr_iter(b'\n', body) {
-                wanted -= 1;
-                if wanted == 0 {
-                    return Ok(start + at as u64 + 1);
-                }
-            }
-            end = start;
+        let kept = self.kept();
+        if lines == 0 {
+            return Ok(kept.last().map_or(0, |last| last.end));
         }
-        Ok(if lines == 0 { view.total } else { lowest })
+        let mut last_lines = LastLines::new(lines);
+        for stretch in kept.iter().rev() {
+            let mut end = stretch.end;
+            while end > stretch.start {
+                let start = end.saturating_sub(SCAN_BYTES).max(stretch.start);
+                if let Some(beginning) = last_lines.look(stretch, start, &self.read_all(start..end)?) {
+                    return Ok(beginning);
+                }
+                end = start;
+            }
+        }
+        Ok(0)
     }
 
     fn read_all(&self, mut range: Range<u64>) -> io::Result<Vec<u8>> {

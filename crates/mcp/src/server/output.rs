@@ -77,12 +77,23 @@ pub(super) async fn read(
     let mut page = call.engine().output(&call.caller, job, query).await?;
     let mut before = 0;
     if matches!(wanted, Wanted::Tail(_)) {
+        page = behind_gap(call, job, page, bytes_max).await?;
         page = last_bytes(call, job, page, bytes_max).await?;
         // The last lines lie behind whatever was not kept.
         page.omitted = page.omitted.max(not_kept(&page));
         before = page.from.offset.saturating_sub(page.omitted);
     }
     Ok(shown(page, before))
+}
+
+/// What lies behind the bytes that were not kept, when the last lines begin before those.
+async fn behind_gap(call: &Call, job: &str, page: OutputPage, bytes_max: usize) -> Result<OutputPage, Fault> {
+    if page.next.offset >= page.total || page.bytes.len() >= bytes_max {
+        return Ok(page);
+    }
+    let query = OutputQuery { start: OutputStart::Cursor(page.next), bytes_max, wait: Duration::ZERO, labels: false };
+    let next = call.engine().output(&call.caller, job, query).await?;
+    Ok(if next.omitted > 0 { next } else { page })
 }
 
 /// The end of the output, when the last lines have more bytes than may be shown.

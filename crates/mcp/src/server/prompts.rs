@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use longshore_domain::job::OutcomeStatus;
 use longshore_domain::{Fault, FaultCode, Job};
-use longshore_engine::ops::{ListQuery, OutputQuery, OutputStart};
+use longshore_engine::ops::ListQuery;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::call::Call;
 use super::discovery::STATIC;
+use super::output::{self, Wanted};
 use super::resources::failed;
 use super::rounds::Round;
-use super::{pages, plain, status};
+use super::{pages, status};
 use crate::wire::{Ask, ErrorCode, ResultBody, RpcError};
 
 /// Jobs that an overview tells of.
@@ -225,15 +226,9 @@ fn which(failures: &[Job]) -> Ask {
 }
 
 async fn explain(call: &Call, job: &Job) -> Result<String, Fault> {
-    let query = OutputQuery {
-        start: OutputStart::TailLines(OUTPUT_LINES),
-        bytes_max: OUTPUT_BYTES,
-        wait: Duration::ZERO,
-        labels: false,
-    };
-    let output = match call.engine().output(&call.caller, &job.id.to_string(), query).await {
-        Ok(page) if plain::is_binary(&page.bytes) => "(binary)".to_owned(),
-        Ok(page) => plain::readable(&page.bytes),
+    let wanted = Wanted::Tail(OUTPUT_LINES);
+    let output = match output::read(call, &job.id.to_string(), wanted, OUTPUT_BYTES, Duration::ZERO).await {
+        Ok(shown) => shown.text,
         Err(fault) if fault.code == FaultCode::OutputExpired => "(removed by retention)".to_owned(),
         Err(fault) => return Err(fault),
     };

@@ -124,14 +124,9 @@ pub(super) fn percent(view: &JobView) -> Option<u8> {
     Some(found.clamp(0.0, 100.0) as u8)
 }
 
-/// Since it began to run, or what it took; absent before its start.
-pub(super) fn elapsed(job: &Job, now: Timestamp) -> Option<Duration> {
-    job.started_at.map(|started| job.finished_at().unwrap_or(now).since(started))
-}
-
 /// One line: state or outcome, and for how long.
 pub(super) fn line(job: &Job, now: Timestamp) -> String {
-    let length = elapsed(job, now).map(format_length);
+    let length = job.elapsed(now).map(format_length);
     match (job.outcome(), length) {
         (Some(outcome), Some(length)) => format!("{} after {length}", OutcomeBrief::from(outcome).line()),
         (Some(outcome), None) => OutcomeBrief::from(outcome).line(),

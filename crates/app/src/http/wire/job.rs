@@ -52,10 +52,10 @@ pub(crate) struct JobBody {
     /// When its first attempt began.
     #[schema(format = DateTime)]
     pub(crate) started_at: Option<String>,
-    /// When it ended.
+    /// When its end was recorded; `report.finished_at` is when it was seen.
     #[schema(format = DateTime)]
     pub(crate) finished_at: Option<String>,
-    /// Since it began to run, or what it took.
+    /// Since it began to run, or what its last attempt took: `report.ran_ms`, where there is a report.
     pub(crate) elapsed_ms: Option<u64>,
     /// How long like jobs took.
     pub(crate) estimate: Option<EstimateBody>,

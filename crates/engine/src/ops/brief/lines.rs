@@ -29,7 +29,7 @@ pub(super) fn asks(job: &Job) -> bool {
 /// How a finished job ended and how long it took.
 pub(super) fn ended(job: &Job) -> BriefLine {
     let how = job.outcome().map(outcome).unwrap_or_default();
-    let took = job.started_at.zip(job.finished_at()).map(|(started, ended)| ended.since(started));
+    let took = job.finished_at().and_then(|at| job.elapsed(at));
     let took = took.map(|took| format!(" after {}", format_length(took))).unwrap_or_default();
     line(job, &format!("{how}{took}"))
 }

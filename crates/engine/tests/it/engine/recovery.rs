@@ -38,7 +38,8 @@ async fn a_job_that_ended_meanwhile_has_its_outcome() {
     }
     kit.restart(|_| {}).await;
     let ended = kit.ended(&job).await;
-    assert_eq!(ended.outcome().unwrap().report.as_ref().unwrap().exit_code, Some(6));
+    let report = ended.outcome().unwrap().report.as_ref().unwrap();
+    assert_eq!((report.exit_code, ended.elapsed(ended.changed_at)), (Some(6), Some(report.ran)));
     while record.exists() {
         tokio::task::yield_now().await;
     }

@@ -60,6 +60,9 @@ async fn beyond_the_cap_head_and_tail_are_kept_and_the_rest_is_counted() {
     assert_eq!((middle.offset, middle.gap), (tail_from, tail_from - BYTES / 2));
     let last = file.tail_start(3).unwrap();
     assert_eq!(last, BYTES / 15 * 15 - 30);
+    let behind = (newlines_before(BYTES) - newlines_before(tail_from) + 1) as usize;
+    let starts = [behind, behind + 1, usize::MAX].map(|lines| file.tail_start(lines).unwrap());
+    assert_eq!(starts, [tail_from, HEAD / 15 * 15, 0], "what is not kept ends a line");
 }
 
 #[tokio::test]

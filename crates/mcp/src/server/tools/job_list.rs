@@ -10,7 +10,7 @@ use serde_json::json;
 use super::answer::Answer;
 use super::{Hints, Tool, Work, next};
 use crate::server::call::Call;
-use crate::server::status::{OutcomeBrief, elapsed, line, seconds, title};
+use crate::server::status::{OutcomeBrief, line, seconds, title};
 use crate::wire::Arguments;
 
 /// Jobs shown when nothing is said, and most that can be asked for.
@@ -63,7 +63,7 @@ impl ListedJob {
             state: job.state.name(),
             stop_reason: job.state.stop_reason().map(StopReason::as_str),
             outcome: job.outcome().map(OutcomeBrief::from),
-            elapsed_s: elapsed(job, now).map(seconds),
+            elapsed_s: job.elapsed(now).map(seconds),
             title: title(job),
         }
     }

@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::{Hints, Tool, Work, next};
 use crate::server::call::Call;
 use crate::server::hold::hold;
-use crate::server::status::{OutcomeBrief, elapsed, line, seconds};
+use crate::server::status::{OutcomeBrief, line, seconds};
 use crate::wire::Arguments;
 
 /// How long is waited when nothing is said.
@@ -65,7 +65,7 @@ impl JobLine {
             state: job.state.name(),
             stop_reason: job.state.stop_reason().map(StopReason::as_str),
             outcome: job.outcome().map(OutcomeBrief::from),
-            elapsed_s: elapsed(job, now).map(seconds),
+            elapsed_s: job.elapsed(now).map(seconds),
         }
     }
 }
