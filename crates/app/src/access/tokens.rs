@@ -96,8 +96,7 @@ impl NewToken<'_> {
 ///
 /// # Errors
 /// `invalid_argument` for a name that cannot be used, a scope that the class never holds or an end that has passed;
-/// `state_conflict` if the
-/// name has a live token; as [`Shelf::change`].
+/// `state_conflict` if the name has a live token; as [`Shelf::change`].
 pub(crate) async fn create(shelf: &Shelf, new: &NewToken<'_>, now: Timestamp) -> Result<String, Fault> {
     let NewToken { name, class, scopes, expires_at } = *new;
     let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
