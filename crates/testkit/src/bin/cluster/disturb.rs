@@ -51,7 +51,8 @@ impl Disturbance {
             }
             Self::Pause => {
                 node.signal(Signal::STOP)?;
-                pause(long + long / 2 + dice.roll(long));
+                // A node that is there and says nothing is waited for twice as long as its leases.
+                pause(2 * long + dice.roll(long));
                 node.signal(Signal::CONT)?;
             }
             Self::Cut => {
